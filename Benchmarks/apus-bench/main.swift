@@ -1,0 +1,27 @@
+import Apus
+import Glibc
+
+// `hello` measures start-up, so it is told apart before anything else is made: no array of arguments, no table.
+if CommandLine.argc > 1, let name = CommandLine.unsafeArgv[1], strcmp(name, "hello") == 0 {
+  print("Hello, world.")
+  exit(0)
+}
+
+/// Every workload by the name that the command line gives it.
+let workloads: [(name: String, body: (Options) -> Void)] = [
+  ("yield", yielding),
+  ("spawn_join", spawnJoin),
+  ("pingpong", pingPong),
+  ("chan_buffered", { buffered("chan_buffered", producers: 1, consumers: 1, $0) }),
+  ("ring", ring),
+  ("skynet", skynet),
+  ("parked", parked),
+  ("sieve", sieve),
+]
+
+let options = Options(CommandLine.arguments)
+guard let workload = workloads.first(where: { $0.name == options.workload }) else {
+  exitUnsupported(options.workload)
+}
+Runtime.maxProcs = options.procs
+workload.body(options)

@@ -1,0 +1,33 @@
+import Apus
+import Glibc
+
+/// Every stress, in the order in which they run when none is named.
+let stresses: [Stress] = [
+  Stress("spawn-storm", "trees and bursts of goroutines with a random fan-out, every one accounted for", spawnStorm),
+  Stress("inout-migration", "yields and channel operations inside inout accesses, nested", inoutMigration),
+  Stress("deep-recursion", "recursion to near the end of the stack, with yields at the bottom", deepRecursion),
+  Stress("strings", "String, Dictionary and Set work with yields between", strings),
+  Stress("json", "Foundation's JSON encoder and decoder on goroutines", json),
+  Stress("channels", "pipelines, fan-out and fan-in: no element lost, doubled or overtaken", channels),
+  Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
+  Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
+  Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
+]
+
+let options = Options(CommandLine.arguments, stresses: stresses)
+if options.listsOnly {
+  for stress in stresses { print(stress.padded, stress.summary) }
+  exit(0)
+}
+
+if let procs = options.procs { Runtime.maxProcs = procs }
+startWatchdog()
+
+var failed = 0
+for stress in options.chosen {
+  if !stress.perform(seconds: options.seconds, seed: options.seed) { failed += 1 }
+  // The lines are to be read while it runs, also from a file.
+  fflush(nil)
+}
+print("\(options.chosen.count - failed) passed, \(failed) failed")
+exit(failed == 0 ? 0 : 1)

@@ -1,0 +1,3 @@
+import Apus
+
+print("Hello, world.")

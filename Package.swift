@@ -1,0 +1,49 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Swift settings of every target: language mode 6 comes with the tools version.
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "apus",
+  products: [
+    .library(name: "Apus", targets: ["Apus"]),
+    .executable(name: "apus-bench", targets: ["apus-bench"]),
+    .executable(name: "apus-stress", targets: ["apus-stress"]),
+    .executable(name: "hello", targets: ["hello"]),
+    .executable(name: "sieve", targets: ["sieve"]),
+    .executable(name: "million", targets: ["million"]),
+  ],
+  targets: [
+    .target(name: "CApus"),
+    .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
+    .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .executableTarget(
+      name: "apus-bench", dependencies: ["Apus"], path: "Benchmarks/apus-bench",
+      swiftSettings: settings),
+    .executableTarget(
+      name: "apus-stress", dependencies: ["Apus"], path: "Benchmarks/apus-stress",
+      swiftSettings: settings),
+    .executableTarget(
+      name: "hello", dependencies: ["Apus"], path: "Examples/hello", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "sieve", dependencies: ["Apus"], path: "Examples/sieve", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "million", dependencies: ["Apus"], path: "Examples/million", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
+    .executableTarget(
+      name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),
+    .executableTarget(
+      name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
+    .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(name: "ProgramTests", swiftSettings: settings),
+  ]
+)

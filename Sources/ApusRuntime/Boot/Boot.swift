@@ -1,0 +1,193 @@
+import CApus
+import Synchronization
+
+/// Start-up, from the entry point to `main`, in the order of Go's `rt0_go` and `schedinit`.
+///
+/// `Sources/CApus/entry_*.S` saves the kernel's stack pointer and has libc call `rt0_main` in place of `main`. Here the
+/// process is looked at, the scheduler is made, and goroutine 1 becomes the program's unchanged `main`. Where another
+/// entry point ran, `LazyStart` does the same at the first use, without a goroutine for `main`.
+enum Boot {
+  /// The whole start on the main thread. Never returns: the process ends when goroutine 1 does.
+  static func start(_ arguments: ProgramArguments) -> Never {
+    var trace = BootTrace(environment: arguments.environment)
+    trace.step(
+      entryName, atTicks: apus_get_entry_ticks(), "entry \(hex(apus_entry_address())), sp \(hex(apus_get_initial_sp()))")
+    trace.step("rt0_go", "argc \(arguments.count), libc and the Swift runtime are up")
+    let bounds = Thread.stackBounds
+    let here = apus_frame_pointer()
+    trace.step(
+      "stackguard", "g0 on the system stack [\(hex(bounds.lo)), \(hex(bounds.hi))), sp \(hex(here))")
+    let m = initialize(&trace, mainThread: true)
+    startMain(arguments, on: m, &trace)
+    trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
+    trace.step("mstart1", "g0 saved, loop of m0 begins")
+    Threads.initialize(m)
+    FatalReport.installFaultHandlers()
+    trace.step(
+      "minit",
+      "signal stack \(m.pointee.head.signal_stack_size) bytes, fault handlers installed, exclusivity list "
+        + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))"))
+    trace.step("schedule", "local queue \(m.pointee.p.unsafelyUnwrapped.pointee.queue.count), global queue \(sched.pointee.global.count)")
+    sched.pointee.bootTrace = trace
+    Schedule.loop(m)
+    // The program locked its main goroutine to the main thread and ended it without ending the process.
+    Threads.end(m)
+    fatalError("m0's thread came back")
+  }
+
+  /// Everything up to a scheduler that could run a goroutine. Returns the calling thread's M: m0 with P0 on the main
+  /// thread, else one without a P.
+  static func initialize(_ trace: inout BootTrace, mainThread: Bool) -> MRef {
+    let vector = AuxiliaryVector.read()
+    let features = ProcessorFeatures.read(vector)
+    if features.isTooOld {
+      BootMessage.report { $0.add("this processor lacks instructions that the program is compiled for") }
+      apus_exit_now(1)
+    }
+    trace.step("cpuinfo", features.description)
+
+    let m = ThreadRecord.map().m
+    LayoutCheck.verifyThreadLocal(m)
+    trace.step("settls", "wrote 0x123 by way of thread-local storage and read it back")
+    LayoutCheck.check(m)
+    trace.step("check", "offsets of G and M agree, 64-bit compare-exchange works")
+
+    let environment = ProcessEnvironment(vector)
+    trace.step("args", "\(environment.argumentCount) arguments, \(environment.environmentCount) variables")
+    trace.step(
+      "sysargs",
+      "\(vector.count) auxiliary entries: AT_PAGESZ \(vector.pageSize), AT_RANDOM \(hex(UInt(bitPattern: vector.random))), "
+        + "AT_MINSIGSTKSZ \(vector.minSignalStackSize)")
+    let vdso = VirtualSharedObject(header: vector.sysinfoEHDR)
+    trace.step(
+      "vdso_init_from_sysinfo_ehdr",
+      vdso.map { "AT_SYSINFO_EHDR \(hex($0.loadStart)), \($0.loadEnd - $0.loadStart) bytes" } ?? "no vDSO: libc's clock")
+    if let vdso { apus_set_clock_function(vdso.clockGettime) }
+    trace.step("vdso_parse_symbols", vdso.map(describe) ?? "none")
+
+    var facts = MachineFacts()
+    facts.startNanoseconds = Clock.nanotime()
+    let processors = ProcessorCount.read(
+      processorsAreSet: environment.value(of: "GOMAXPROCS") != nil, alwaysReadsQuota: trace.isOn)
+    facts.cpuCount = processors.affinity
+    trace.step("getproccount", "\(processors.affinity) in the affinity mask, quota " + describe(processors))
+    facts.pageSize = vector.pageSize
+    facts.signalStackSize = SignalStack.size(minimum: vector.minSignalStackSize, page: vector.pageSize)
+    trace.step("osinit", "\(processors.affinity) processors, huge page \(HugePage.readSize()) bytes")
+
+    // From here on Go calls it `schedinit`.
+    trace.step("schedinit", "at most 10000 threads")
+    trace.step("tracebackinit", "goroutines end at goexit, \(hex(goexitAddress))")
+    let modules = ModuleData.collect()
+    if case .failed(let reason) = modules.verify(entry: vector.entry) { FatalReport.fatalError(reason) }
+    trace.step(
+      "moduledataverify", "\(modules.imageCount) images, \(modules.count) text ranges sorted and disjoint, entry inside")
+
+    let knobs = Knobs(environment: environment.environment)
+    facts.seed = seed(vector, knobs)
+    makeScheduler(facts, knobs, modules)
+    trace.step(
+      "stackinit", "\(1 << Int(sched.pointee.stackPools.defaultOrder)) bytes a goroutine, guards of \(StackRegion.guardSize)")
+    sched.pointee.threadCount = mainThread ? 1 : 0
+    sched.pointee.nextMID = 1
+    Threads.register(m, id: mainThread ? 0 : -1)
+    Threads.makeCurrent(m)
+    trace.step("mcommoninit", "m\(m.pointee.id) on allm, random state seeded")
+    trace.step("alginit", "seed \(hex(UInt(truncatingIfNeeded: facts.seed))) from " + (knobs.seed == nil ? "AT_RANDOM" : "GODEBUG"))
+    Metadata.prepare()
+    trace.step("itabsinit", "conformances that the first print looks up")
+    _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
+    trace.step("msigsave", "signal mask \(hex(UInt(sched.pointee.facts.signalMask)))")
+    trace.step("goargs", environment.agreesWithCommandLine() ? "CommandLine agrees" : "CommandLine differs")
+    trace.step("goenvs", "\(environment.environmentCount) variables")
+    trace.step("parsedebugvars", describe(knobs))
+
+    let count = knobs.maxProcs > 0 ? knobs.maxProcs : processors.defaultProcessors
+    resizeForTheFirstTime(to: min(count, Sched.processorLimit), m, keepsP: mainThread)
+    trace.step("procresize", "GOMAXPROCS=\(count): P0 → m0, \(sched.pointee.idlePCount.load(ordering: .relaxed)) idle")
+    return m
+  }
+
+  private static func makeScheduler(_ facts: MachineFacts, _ knobs: Knobs, _ modules: ModuleData) {
+    let memory = PersistentMemory.map(bytes: MemoryLayout<Sched>.size)
+    let order = StackSize.order(of: knobs.stackSize > 0 ? knobs.stackSize : StackSize.standard)
+    memory.bindMemory(to: Sched.self, capacity: 1).initialize(
+      to: Sched(facts: facts, knobs: knobs, modules: modules, stackOrder: order))
+    apus_set_sched(memory)
+  }
+
+  private static func resizeForTheFirstTime(to count: Int, _ m: MRef, keepsP: Bool) {
+    sched.pointee.lock.lock(m)
+    _ = Processors.resize(to: count, for: m)
+    sched.pointee.nextMaxProcs = count
+    if !keepsP { IdleLists.put(Processors.release(m)) }
+    sched.pointee.lock.unlock(m)
+  }
+
+  /// `newproc` for goroutine 1.
+  private static func startMain(_ arguments: ProgramArguments, on m: MRef, _ trace: inout BootTrace) {
+    MainGoroutine.spawn(arguments)
+    trace.step("newproc", "goroutine 1 for runtime.main")
+    trace.step(
+      "newproc1", "stack of \(1 << Int(MainGoroutine.stackOrder)) bytes when it first runs, returns to goexit, runnable in P0's queue")
+  }
+
+  /// AT_RANDOM's sixteen bytes, folded; or the number that the user gave.
+  private static func seed(_ vector: AuxiliaryVector, _ knobs: Knobs) -> UInt64 {
+    if let seed = knobs.seed { return Seed.mix(seed) }
+    guard let random = vector.random else { return Seed.mix(UInt64(bitPattern: Clock.nanotime())) }
+    return random.loadUnaligned(as: UInt64.self) ^ random.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+  }
+}
+
+/// What the trace says; evaluated only when it is on.
+extension Boot {
+  private static var entryName: StaticString {
+    #if arch(arm64)
+      "_rt0_arm64_linux"
+    #else
+      "_rt0_amd64_linux"
+    #endif
+  }
+
+  private static var goexitAddress: UInt {
+    unsafeBitCast(apus_goexit as @convention(c) () -> Void, to: UInt.self)
+  }
+
+  static func hex(_ value: UInt) -> String { "0x" + String(value, radix: 16) }
+
+  private static func describe(_ vdso: VirtualSharedObject) -> String {
+    func one(_ name: String, _ address: UInt) -> String { "\(name) " + (address == 0 ? "missing" : hex(address)) }
+    return [
+      one("clock_gettime", vdso.clockGettime), one("gettimeofday", vdso.getTimeOfDay), one("time", vdso.time),
+      one("getrandom", vdso.getRandom), vdso.usesGNUHash ? "by DT_GNU_HASH" : "by DT_HASH",
+    ].joined(separator: ", ")
+  }
+
+  private static func describe(_ processors: ProcessorCount) -> String {
+    guard processors.quotaWasRead else { return "not read" }
+    return processors.quota.map { "\($0)" } ?? "none"
+  }
+
+  private static func describe(_ knobs: Knobs) -> String {
+    "GODEBUG boottrace=\(knobs.boottrace) asyncpreemptoff=\(knobs.asyncpreemptoff), GOMAXPROCS "
+      + (knobs.maxProcs == 0 ? "default" : "\(knobs.maxProcs)") + ", APUS_STACK "
+      + (knobs.stackSize == 0 ? "default" : "\(knobs.stackSize)")
+  }
+}
+
+/// What libc gives to a `main`.
+struct ProgramArguments {
+  var count: Int32
+  var values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+  var environment: UnsafePointer<UnsafeMutablePointer<CChar>?>?
+}
+
+/// Called by libc in place of `main`, on the main thread.
+@c(rt0_main)
+public func rt0Main(
+  _ count: Int32, _ values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
+  _ environment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+) -> Int32 {
+  Boot.start(ProgramArguments(count: count, values: values, environment: UnsafePointer(environment)))
+}

@@ -1,0 +1,46 @@
+import CApus
+import Synchronization
+
+/// What C, assembly and Swift must agree on (Go's `check`, and the test of thread-local storage in `rt0_go`). A process in
+/// which they do not agree ends at once with a message: everything after would corrupt memory.
+enum LayoutCheck {
+  /// Writes 0x123 as the thread's M and reads it back by the path by which the current M is read; then the real one.
+  static func verifyThreadLocal(_ m: MRef) {
+    let before = apus_current_m()
+    apus_set_current_m(UnsafeMutablePointer(bitPattern: 0x123))
+    let read = UInt(bitPattern: apus_current_m())
+    apus_set_current_m(before)
+    require(read == 0x123, "thread-local storage: the current M does not read back")
+  }
+
+  /// Sizes, offsets and atomics, tried on the record of the starting thread.
+  static func check(_ m: MRef) {
+    require(MemoryLayout<apus_g_head>.size == 40 && MemoryLayout<apus_m_head>.size == 40, "sizes of the heads")
+    let g = m.g0
+    require(offset(of: &g.pointee.head, in: g) == 0, "G's head is not its first field")
+    require(offset(of: &m.pointee.head, in: m) == 0, "M's head is not its first field")
+    require(UInt(bitPattern: g.slotAddress) % 16 == 0, "G's slot is not aligned")
+    require(MemoryLayout<Slot>.size == 64, "G's slot has not 64 bytes")
+    require(MemoryLayout<Entry>.size == 16, "an entry has not two words")
+    let word = Atomic<UInt64>(1 << 40)
+    require(
+      !word.compareExchange(expected: 1, desired: 2, ordering: .sequentiallyConsistent).exchanged
+        && word.compareExchange(expected: 1 << 40, desired: 1 << 41, ordering: .sequentiallyConsistent).exchanged
+        && word.load(ordering: .sequentiallyConsistent) == 1 << 41, "64-bit compare-exchange")
+  }
+
+  private static func offset<Field: ~Copyable, Whole: ~Copyable>(
+    of field: UnsafeMutablePointer<Field>, in whole: UnsafeMutablePointer<Whole>
+  ) -> Int {
+    UnsafeRawPointer(field) - UnsafeRawPointer(whole)
+  }
+
+  private static func require(_ condition: Bool, _ what: StaticString) {
+    if condition { return }
+    BootMessage.report {
+      $0.add("check failed: ")
+      $0.add(what)
+    }
+    apus_exit_now(2)
+  }
+}

@@ -1,0 +1,22 @@
+import CApus
+import Synchronization
+
+/// Start-up where our entry point did not run (a dynamic library in another program, a linker that dropped the flag), or
+/// ran but a link-time initialiser uses the runtime before `rt0_main`: everything but m0 and goroutine 1, at the first
+/// use, on the thread that uses it.
+enum LazyStart {
+  /// Starts the runtime unless it runs. Afterwards the calling thread has an M if it started the runtime itself.
+  static func ensure() {
+    if apus_get_sched() != nil { return }
+    apus_start_lock()
+    defer { apus_start_unlock() }
+    if apus_get_sched() != nil { return }
+    var trace = BootTrace(environment: UnsafePointer(apus_environ()))
+    trace.step("lazystart", "the entry point has not started the runtime")
+    let m = Boot.initialize(&trace, mainThread: false)
+    m.pointee.isForeign = true
+    m.g0.pointee.kind = .foreign
+    sched.pointee.bootTrace = trace
+    sched.pointee.mainStarted.store(true, ordering: .relaxed)
+  }
+}

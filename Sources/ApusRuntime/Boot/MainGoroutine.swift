@@ -1,0 +1,33 @@
+import CApus
+import Synchronization
+
+/// Goroutine 1 (Go's `runtime.main`): the functions registered for the start, the program's own `main`, the exit.
+enum MainGoroutine {
+  /// As large as the main thread's stack would be (RLIMIT_STACK): a `main` may rely on that.
+  static var stackOrder: UInt8 { StackSize.order(of: max(Int(apus_stack_limit()), StackSize.standard)) }
+
+  /// Makes goroutine 1 runnable on the current M's P. Boot calls it once.
+  static func spawn(_ arguments: ProgramArguments) {
+    let g = Spawn.allocate(stackOrder: stackOrder)
+    assert(g.pointee.head.id == 1, "main is not goroutine 1")
+    g.slotAddress.bindMemory(to: ProgramArguments.self, capacity: 1).initialize(to: arguments)
+    Spawn.submit(g, Entry { main($0.assumingMemoryBound(to: ProgramArguments.self).move()) })
+  }
+
+  private static func main(_ arguments: ProgramArguments) {
+    var trace = sched.pointee.bootTrace
+    let g = currentM().currentG
+    trace.step("execute", "goroutine \(g.pointee.head.id) from P0's queue, running on m\(currentM().pointee.id)")
+    trace.step("gogo", "stack [\(Boot.hex(g.pointee.head.stack_lo)), \(Boot.hex(g.pointee.head.stack_hi)))")
+    // From here on a spawned goroutine may start threads.
+    sched.pointee.mainStarted.store(true, ordering: .relaxed)
+    trace.step("main", "runtime.main")
+    let hooks = StartHooks.runAll()
+    trace.step("main_init", "\(hooks) registered functions ran")
+    trace.step("main_main", "the program's main")
+    sched.pointee.bootTrace = trace
+    let status = apus_call_main(arguments.count, arguments.values, UnsafePointer(arguments.environment))
+    sched.pointee.bootTrace.step("exit", "status \(status)")
+    apus_exit(status)
+  }
+}

@@ -1,0 +1,134 @@
+import CApus
+
+/// The executable parts of the ELF images that were loaded when the process started (Go's module list and
+/// `moduledataverify`), sorted by address. Tracebacks ask it where a pc is; it does not know what `dlopen` adds later.
+package struct ModuleData {
+  /// An executable segment of an image.
+  package struct Segment {
+    /// The code is at [start, end).
+    package let start: UInt
+    package let end: UInt
+    /// What to add to an address in the image's file to get one of this process.
+    package let base: UInt
+    /// The image's path, empty for the program itself; lives as long as the image is loaded.
+    package let path: UnsafePointer<CChar>?
+
+    package init(start: UInt, end: UInt, base: UInt, path: UnsafePointer<CChar>?) {
+      self.start = start
+      self.end = end
+      self.base = base
+      self.path = path
+    }
+  }
+
+  /// The verdict of `verify`.
+  package enum Verdict {
+    case sound
+    /// The runtime must not start, for this reason.
+    case failed(StaticString)
+  }
+
+  /// The most segments that are kept.
+  package static var capacity: Int { 512 }
+
+  private let segments: UnsafeMutablePointer<Segment>
+  /// The number of segments.
+  package private(set) var count = 0
+  /// The number of images.
+  package private(set) var imageCount = 0
+  /// False when there were more segments than fit: some pcs are then in no segment.
+  package private(set) var isComplete = true
+  /// Whether an image gave a segment that ends before it starts.
+  private var hasInvertedSegment = false
+
+  /// An empty table. Its memory is never given back: tracebacks need it until the process ends.
+  package init() { segments = .allocate(capacity: Self.capacity) }
+
+  /// Collects the loaded images.
+  package static func collect() -> ModuleData {
+    var table = ModuleData()
+    withUnsafeMutablePointer(to: &table) { table in
+      _ = apus_each_image(
+        { context, path, base, programHeaders, count, _ in
+          guard let programHeaders else { return 0 }
+          context!.assumingMemoryBound(to: ModuleData.self).pointee
+            .add(path: path, base: UInt(base), programHeaders: programHeaders, count: Int(count))
+          return 0
+        }, table)
+    }
+    return table
+  }
+
+  /// Adds the executable segments among `count` ELF64 program headers of an image loaded at `base`.
+  package mutating func add(
+    path: UnsafePointer<CChar>?, base: UInt, programHeaders: UnsafeRawPointer, count: Int
+  ) {
+    imageCount += 1
+    var header = programHeaders
+    for _ in 0..<count {
+      let type = header.loadUnaligned(as: UInt32.self)
+      let flags = header.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+      if type == 1, flags & 1 != 0 {  // PT_LOAD, PF_X
+        let start = base &+ header.loadUnaligned(fromByteOffset: 16, as: UInt.self)
+        let end = start &+ header.loadUnaligned(fromByteOffset: 40, as: UInt.self)
+        insert(Segment(start: start, end: end, base: base, path: path))
+      }
+      header += 56
+    }
+  }
+
+  /// Inserts where it belongs. Quadratic at worst; a program has a few dozen segments, mostly in order.
+  package mutating func insert(_ segment: Segment) {
+    if segment.start == segment.end { return }
+    if segment.start > segment.end { hasInvertedSegment = true }
+    if count == Self.capacity {
+      isComplete = false
+      return
+    }
+    var place = count
+    while place > 0, segments[place - 1].start > segment.start {
+      (segments + place).update(repeating: segments[place - 1], count: 1)
+      place -= 1
+    }
+    (segments + place).initialize(to: segment)
+    count += 1
+  }
+
+  /// Checks that the segments are disjoint, that the program's entry point is in one of them, and that the two halves of
+  /// the runtime belong together.
+  ///
+  /// - Parameters:
+  ///   - entry: the entry point's address (AT_ENTRY); 0 when it is not known, and then not checked.
+  ///   - nativeVersion: the APUS_RUNTIME_VERSION of the C half; the other is what this file was compiled with.
+  package func verify(entry: UInt, nativeVersion: Int32 = apus_runtime_version()) -> Verdict {
+    if nativeVersion != APUS_RUNTIME_VERSION {
+      return .failed("the C and the Swift half of the runtime are of different versions")
+    }
+    if count == 0 { return .failed("no loaded image has code") }
+    if hasInvertedSegment { return .failed("a loaded image's code ends before it starts") }
+    var index = 1
+    while index < count {
+      if segments[index - 1].end > segments[index].start { return .failed("the code of two loaded images overlaps") }
+      index += 1
+    }
+    if entry != 0, isComplete, find(entry) == nil { return .failed("the entry point is in no loaded image") }
+    return .sound
+  }
+
+  /// The segment that `pc` is in, or nil.
+  package func find(_ pc: UInt) -> Segment? {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if segments[middle].end <= pc { low = middle + 1 } else { high = middle }
+    }
+    return low < count && segments[low].start <= pc ? segments[low] : nil
+  }
+
+  /// Segment number `index` in the order of addresses; the caller keeps to `count`.
+  package subscript(index: Int) -> Segment {
+    precondition(index >= 0 && index < count)
+    return segments[index]
+  }
+}

@@ -1,0 +1,39 @@
+import CApus
+import Synchronization
+
+/// Functions to run before `main` (Go's package initialisers, `main_init`), in the order in which they were registered.
+package enum StartHooks {
+  private struct State {
+    var pending: [@Sendable () -> Void] = []
+    var haveRun = false
+  }
+
+  private static let state = Synchronization.Mutex(State())
+
+  /// Registers `body`. From a link-time initialiser it runs on goroutine 1 before `main`; later, and in a process that our
+  /// entry point did not start, it runs at once.
+  package static func register(_ body: @escaping @Sendable () -> Void) {
+    let runsNow = state.withLock { state in
+      if state.haveRun || apus_get_initial_sp() == 0 { return true }
+      state.pending.append(body)
+      return false
+    }
+    if runsNow { body() }
+  }
+
+  /// Runs what was registered, on goroutine 1; how many there were. The lock is not held meanwhile: a hook may register
+  /// another, and may wait.
+  static func runAll() -> Int {
+    var count = 0
+    while true {
+      let batch = state.withLock { state in
+        if state.pending.isEmpty { state.haveRun = true }
+        defer { state.pending = [] }
+        return state.pending
+      }
+      if batch.isEmpty { return count }
+      for body in batch { body() }
+      count += batch.count
+    }
+  }
+}

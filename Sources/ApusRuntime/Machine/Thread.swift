@@ -1,0 +1,33 @@
+import CApus
+
+/// Operating-system threads.
+enum Thread {
+  /// Starts a detached thread; 0 or an errno.
+  static func start(_ body: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ argument: UnsafeMutableRawPointer) -> Int32 {
+    -apus_thread_start(body, argument, stackSize)
+  }
+
+  /// The stack of a thread of the runtime: the scheduler loop and thread creation run on it, no program code. Debug
+  /// builds have far deeper frames. Untouched pages cost nothing.
+  static var stackSize: Int { 256 << 10 }
+
+  static var id: Int32 { apus_gettid() }
+
+  /// Lets another thread have the CPU.
+  static func yield() {
+    apus_sched_yield()
+  }
+
+  /// Sleeps for about as long as a goroutine runs that was just made ready.
+  static func pauseBriefly() {
+    apus_sleep_ns(3000)
+  }
+
+  /// The calling thread's stack.
+  static var stackBounds: (lo: UInt, hi: UInt) {
+    var lo: UInt = 0
+    var hi: UInt = 0
+    _ = apus_thread_stack(&lo, &hi)
+    return (lo, hi)
+  }
+}

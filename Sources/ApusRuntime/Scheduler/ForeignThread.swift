@@ -1,0 +1,50 @@
+import CApus
+import Synchronization
+
+/// Threads that the runtime did not make: a test runner's, libdispatch's, a pthread. Each that uses the runtime gets an M
+/// without a P and a goroutine record that is its stand-in: a blocking operation blocks the thread.
+public enum ForeignThread {
+  /// Makes the calling thread known. Starts the runtime first when nothing has.
+  @inline(never)
+  @usableFromInline
+  static func adopt() -> MRef {
+    LazyStart.ensure()
+    // The thread that starts the runtime has its M from then on.
+    if let m = currentMOrNil() {
+      armThreadEnd(m)
+      return m
+    }
+    let m = Threads.take(id: -1)
+    m.pointee.isForeign = true
+    m.g0.pointee.kind = .foreign
+    m.g0.pointee.setStatus(.running)
+    m.pointee.accessListHead = nil
+    Threads.makeCurrent(m)
+    armThreadEnd(m)
+    return m
+  }
+
+  /// Parks the stand-in: blocks the thread until `wake`.
+  static func wait(_ g: GRef, on m: MRef, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
+    // Cleared before the lock is released: whoever wakes it has to find it under the lock first.
+    g.pointee.foreignNote.clear()
+    lock.pointee.unlock(m)
+    g.pointee.foreignNote.sleep()
+    g.pointee.setStatus(.running)
+  }
+
+  /// Wakes a parked stand-in.
+  static func wake(_ g: GRef) {
+    g.pointee.foreignNote.wake()
+  }
+
+  /// Has the record given back when the thread ends.
+  private static func armThreadEnd(_ m: MRef) {
+    apus_thread_end_arm(
+      { argument in
+        guard let m = argument?.assumingMemoryBound(to: M.self) else { return }
+        apus_set_current_m(nil)
+        ThreadRecord.free(m)
+      }, UnsafeMutableRawPointer(m))
+  }
+}

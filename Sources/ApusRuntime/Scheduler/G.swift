@@ -1,0 +1,142 @@
+import CApus
+import Synchronization
+
+/// A goroutine's record. Records are never freed, only reused, so a `GRef` may always be read.
+public typealias GRef = UnsafeMutablePointer<G>
+
+/// The states of a goroutine. Who moves it, and how, stands in docs/HACKING.md; in short: the thread that has the
+/// goroutine (runs it, or took it off the queue it was on) is the only one that writes its state.
+public enum GStatus: UInt32 {
+  /// The record is new or on a free list.
+  case dead = 0
+  /// On a run queue, or in the hands of a thread that is about to put it on one or run it.
+  case runnable
+  /// Has an M (and, unless it is in a foreign thread, a P); its stack is the M's current one.
+  case running
+  /// Parked: referenced by whatever will make it ready, and by no queue.
+  case waiting
+}
+
+/// What a goroutine record stands for.
+public enum GKind: UInt8 {
+  /// A program's goroutine, counted in `Runtime.goroutineCount`.
+  case user
+  /// One of the runtime's own.
+  case system
+  /// An M's own stack, on which the scheduler runs.
+  case scheduler
+  /// A thread that the runtime did not make: it blocks instead of being switched.
+  case foreign
+}
+
+/// What `go` stores: a function that takes its payload out of the slot and runs it. In a specialised caller it captures
+/// nothing, so that it is a function pointer and a null context, and spawning allocates nothing for it.
+public struct Entry {
+  @usableFromInline let run: (UnsafeMutableRawPointer) -> Void
+
+  @inlinable
+  public init(_ run: @escaping (UnsafeMutableRawPointer) -> Void) {
+    self.run = run
+  }
+}
+
+/// One goroutine's place in a queue of waiters (Go's `sudog`). The queue's lock protects every field.
+public struct Waiter: ~Copyable {
+  public let g: GRef
+  @usableFromInline var next: UnsafeMutablePointer<Waiter>?
+  @usableFromInline var previous: UnsafeMutablePointer<Waiter>?
+  /// Where a sender's element lies, or a receiver wants one. Never on the goroutine's stack: while the goroutine is
+  /// parked, nobody else writes there.
+  public var element: UnsafeMutableRawPointer?
+  /// Written by whoever wakes the waiter, before `ready`: a partner came (true), or the channel was closed (false).
+  public var succeeded = false
+
+  init(_ g: GRef) {
+    self.g = g
+  }
+}
+
+public struct G: ~Copyable {
+  /// The part that assembly and the signal handler know. First, at offset 0.
+  public var head = apus_g_head()
+
+  // Written by the M that runs the goroutine or has it off the queues.
+  /// The head of the thread's list of open exclusivity accesses while this goroutine does not run: its nodes lie on the
+  /// goroutine's stack. Two words where the list is swapped by libswiftCore's functions (`Exclusivity`).
+  var accesses: (UInt, UInt) = (0, 0)
+  let statusWord = Atomic<UInt32>(GStatus.dead.rawValue)
+  var waitReason = WaitReason.none
+  public internal(set) var kind: GKind
+  /// Above zero: a goroutine that only its own M may run, or one that has no stack yet. The direct switch tests this one
+  /// byte, and leaves everything that is not zero to the scheduler loop.
+  var needsCare: UInt8 = 0
+  /// The order of the stack it wants (`StackSize`); what it has once it runs.
+  var stackOrder: UInt8 = 0
+  /// Before the goroutine runs: the payload of `entry`. While it is parked: the element that is handed over. A cache line
+  /// of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
+  @usableFromInline var slot = Slot()
+
+  /// The M that runs it; nil while nobody does.
+  var m: MRef?
+  /// The next in the run queue or free list that holds it; that list's owner writes it.
+  var link: GRef?
+  /// `lockToThread`: the M, and how often.
+  var lockedM: MRef?
+  var lockCount: Int32 = 0
+  /// The goroutine that spawned it.
+  package internal(set) var creator: UInt64 = 0
+  /// What it runs; set by `newproc`, read once by `goroutineMain`.
+  @usableFromInline var entry: Entry?
+  /// Its place in the queue of what it waits for. One is enough for everything but `select`.
+  public var waiter: Waiter
+  /// A foreign thread sleeps here.
+  let foreignNote = Note()
+  init(_ address: GRef, kind: GKind) {
+    self.kind = kind
+    self.waiter = Waiter(address)
+  }
+
+  /// The state. Only whoever has the goroutine writes it; others read a value that may be old.
+  var status: GStatus {
+    GStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped
+  }
+
+  @inline(__always)
+  func setStatus(_ status: GStatus) {
+    statusWord.store(status.rawValue, ordering: .relaxed)
+  }
+
+  /// `needsCare`'s bits.
+  static var hasNoStack: UInt8 { 1 }
+  static var isLocked: UInt8 { 2 }
+}
+
+/// Room for a small value, so that spawning and handing over allocate nothing.
+@usableFromInline
+struct Slot {
+  @usableFromInline typealias Words = (UInt, UInt, UInt, UInt, UInt, UInt, UInt, UInt)
+  @usableFromInline var words: Words = (0, 0, 0, 0, 0, 0, 0, 0)
+  @usableFromInline init() {}
+}
+
+extension UnsafeMutablePointer where Pointee == G {
+  /// The goroutine's slot, 64 bytes aligned by 16.
+  @inlinable
+  @inline(__always)
+  public var slotAddress: UnsafeMutableRawPointer {
+    withUnsafeMutablePointer(to: &pointee.slot) { UnsafeMutableRawPointer($0) }
+  }
+
+  /// The address of the goroutine's own waiter.
+  @inlinable
+  @inline(__always)
+  public var ownWaiter: UnsafeMutablePointer<Waiter> {
+    withUnsafeMutablePointer(to: &pointee.waiter) { $0 }
+  }
+}
+
+/// The size and alignment of a goroutine's slot.
+public enum SlotSize {
+  @inlinable @inline(__always) public static var bytes: Int { 64 }
+  @inlinable @inline(__always) public static var alignment: Int { 16 }
+}

@@ -1,0 +1,18 @@
+/// The order in which the scheduler's locks may be taken: a thread takes a lock only when its rank is higher than that of
+/// every lock it holds. Debug builds assert it (`RuntimeLock.lock`). This is the only list of ranks.
+///
+/// What each lock protects stands beside the lock's declaration. Under any of them: no malloc, no ARC, no lock that user
+/// code can hold, no `swift_once`. A goroutine that holds one cannot be stopped (`M.head.locks` is above zero), but one
+/// that was stopped may hold any of those, and would never be resumed if a scheduler waited for it.
+public enum LockRank: UInt8 {
+  /// A channel's state and waiters. Ranked lowest: waking somebody under it takes the locks below.
+  case channel = 10
+  /// The waiters of a semaphore root.
+  case semaphore = 20
+  /// The scheduler: idle Ms and Ps, the global queue, Ps' owners.
+  case sched = 40
+  /// The registry of all Gs and the free list that the Ps share.
+  case goroutines = 50
+  /// The stack pools and their reservations.
+  case stacks = 60
+}

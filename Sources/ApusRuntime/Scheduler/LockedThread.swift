@@ -1,0 +1,49 @@
+import Synchronization
+
+/// Goroutines that keep their thread (Go's `LockOSThread`, `stoplockedm`, `startlockedm`).
+package enum LockedThread {
+  /// Locks the current goroutine to its thread, once more. On a foreign thread it is locked for ever already.
+  package static func lockCurrent() {
+    let m = currentM()
+    if m.pointee.isForeign { return }
+    lock(m.currentG, to: m)
+  }
+
+  /// Takes one `lockCurrent` back; without one it does nothing.
+  package static func unlockCurrent() {
+    let m = currentM()
+    if m.pointee.isForeign || m.currentG.pointee.lockCount == 0 { return }
+    unlock(m.currentG, from: m)
+  }
+
+  static func lock(_ g: GRef, to m: MRef) {
+    g.pointee.lockCount += 1
+    g.pointee.lockedM = m
+    g.pointee.needsCare |= G.isLocked
+    m.pointee.lockedG = g
+  }
+
+  static func unlock(_ g: GRef, from m: MRef) {
+    g.pointee.lockCount -= 1
+    if g.pointee.lockCount > 0 { return }
+    g.pointee.lockedM = nil
+    g.pointee.needsCare &= ~G.isLocked
+    m.pointee.lockedG = nil
+  }
+
+  /// The M's locked goroutine waits: gives the P away and sleeps until another M has picked the goroutine and hands over
+  /// its P (Go's `stoplockedm`).
+  static func waitForTurn(_ m: MRef) {
+    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
+    Threads.sleepUntilHandedP(m)
+  }
+
+  /// `m` picked `g`, which only `owner` may run: hands its P over and goes idle (Go's `startlockedm`).
+  static func handOver(_ g: GRef, to owner: MRef, from m: MRef) {
+    let p = Processors.release(m)
+    assert(owner.pointee.nextP == nil, "two Ps for one locked goroutine")
+    owner.pointee.nextP = p
+    owner.pointee.wakeNote.wake()
+    Threads.stop(m)
+  }
+}

@@ -1,0 +1,147 @@
+import CApus
+
+/// A thread's record. Records are never freed while the process lives, only reused, so an `MRef` may always be read.
+public typealias MRef = UnsafeMutablePointer<M>
+
+/// What remains to be done with the goroutine that was switched away from. Whatever publishes a goroutine (makes it
+/// possible for another thread to run it) must come after its registers are saved, so it is left in the M and done by
+/// whoever continues on that M: `Switch.finish`, the one place that reads it.
+enum AfterSwitch: UInt8 {
+  case nothing
+  /// Release the lock under which the goroutine parked.
+  case unlock
+  /// Put the goroutine at the end of the local queue.
+  case enqueueLocal
+  /// Put the goroutine at the end of the global queue.
+  case enqueueGlobal
+  /// The goroutine has ended: reuse its record and its stack.
+  case free
+}
+
+public struct M: ~Copyable {
+  /// The part that assembly and the signal handler know. First, at offset 0.
+  public var head = apus_m_head()
+
+  // The thread's own.
+  /// The P it holds; nil while it is idle or a foreign thread's.
+  public internal(set) var p: PRef?
+  /// Looks for work without having any; counted in `Sched.spinning`.
+  var spinning = false
+  /// A thread that the runtime did not make.
+  public internal(set) var isForeign = false
+  /// The goroutine locked to this thread has ended: the thread ends too.
+  var exiting = false
+  var after = AfterSwitch.nothing
+  var afterG: GRef?
+  var afterLock: UnsafeMutablePointer<RuntimeLock>?
+  /// A goroutine already taken off its queue, for the scheduler loop to run first.
+  var picked: GRef?
+  var pickedInherits = false
+  /// The address of the thread-local head of Swift's list of open accesses; nil: `Exclusivity` calls libswiftCore.
+  var accessListHead: UnsafeMutablePointer<UInt>?
+  /// The state of this M's random numbers.
+  var random: UInt64 = 0
+  /// `lockToThread`.
+  var lockedG: GRef?
+  /// Set before `idleLink` publishes the M, read after `wakeNote`: the P that the waker hands over.
+  var nextP: PRef?
+
+  /// The idle list, under `Sched.lock`.
+  var idleLink: MRef?
+  /// The free list of `ThreadRecord`.
+  var freeLink: MRef?
+
+  // Written once.
+  package internal(set) var id: Int64 = 0
+  /// All Ms, newest first; never taken off. Written before the M is published in `Sched.allM`.
+  var allLink: MRef?
+  /// The thread sleeps here while it is idle or waits for its locked goroutine.
+  let wakeNote = Note()
+
+  #if DEBUG
+    /// The ranks of the locks that this thread holds, in the order in which they were taken.
+    var ranks: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0, 0, 0)
+    var rankCount = 0
+  #endif
+
+  init() {}
+
+  /// Random bits, quick and not secret: wyrand. The state is seeded from AT_RANDOM, or from `GODEBUG=seed=N`.
+  mutating func nextRandom() -> UInt32 {
+    random &+= 0xa076_1d64_78bd_642f
+    let product = random.multipliedFullWidth(by: random ^ 0xe703_7ed1_a0b4_28db)
+    return UInt32(truncatingIfNeeded: product.high ^ product.low)
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == M {
+  /// The goroutine whose stack this thread is on.
+  @inlinable
+  @inline(__always)
+  public var currentG: GRef {
+    UnsafeMutableRawPointer(pointee.head.current).unsafelyUnwrapped.assumingMemoryBound(to: G.self)
+  }
+
+  /// The M's own goroutine, on which the scheduler runs.
+  var g0: GRef {
+    UnsafeMutableRawPointer(pointee.head.g0).unsafelyUnwrapped.assumingMemoryBound(to: G.self)
+  }
+
+  /// The head, as C takes it.
+  var cHead: UnsafeMutablePointer<apus_m_head> {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_m_head.self)
+  }
+
+  @inline(__always)
+  func setCurrent(_ g: GRef) {
+    pointee.head.current = UnsafeMutableRawPointer(g).assumingMemoryBound(to: apus_g_head.self)
+  }
+}
+
+/// The calling thread's M; nil on a thread that never used the runtime. Valid until the next switch.
+@inlinable
+@inline(__always)
+public func currentMOrNil() -> MRef? {
+  UnsafeMutableRawPointer(apus_current_m())?.assumingMemoryBound(to: M.self)
+}
+
+/// The calling thread's M. A thread that the runtime does not know becomes a foreign one first.
+@inlinable
+@inline(__always)
+public func currentM() -> MRef {
+  if let m = currentMOrNil() { return m }
+  return ForeignThread.adopt()
+}
+
+#if DEBUG
+  extension M {
+    /// Asserts the order of `LockRank`.
+    @usableFromInline
+    mutating func noteAcquire(_ rank: LockRank) {
+      withUnsafeMutableBytes(of: &ranks) { bytes in
+        if rankCount > 0 && rankCount <= 8 {
+          precondition(bytes[rankCount - 1] < rank.rawValue, "a scheduler lock was taken against the order of LockRank")
+        }
+        if rankCount < 8 { bytes[rankCount] = rank.rawValue }
+      }
+      rankCount += 1
+    }
+
+    /// Locks are released in any order.
+    @usableFromInline
+    mutating func noteRelease(_ rank: LockRank) {
+      precondition(rankCount > 0, "a lock was released on a thread that holds none")
+      withUnsafeMutableBytes(of: &ranks) { bytes in
+        var index = min(rankCount, 8) - 1
+        while index >= 0 && bytes[index] != rank.rawValue { index -= 1 }
+        precondition(index >= 0, "a lock was released on a thread that does not hold it")
+        while index + 1 < 8 {
+          bytes[index] = bytes[index + 1]
+          index += 1
+        }
+        bytes[7] = 0
+      }
+      rankCount -= 1
+    }
+  }
+#endif

@@ -1,0 +1,104 @@
+import Synchronization
+
+/// A processor's record: the right to run goroutines, and what only its holder touches. Never freed.
+public typealias PRef = UnsafeMutablePointer<P>
+
+/// The states of a P.
+public enum PStatus: UInt32 {
+  /// On the idle list, or in the hands of a thread that moves it.
+  case idle = 0
+  /// Held by an M that runs goroutines or looks for some.
+  case running
+  /// Stopped for `StopTheWorld`, by whoever stops the world.
+  case stopped
+  /// Beyond `maxProcs`.
+  case dead
+}
+
+public struct P: ~Copyable {
+  let id: Int32
+  let statusWord = Atomic<UInt32>(PStatus.dead.rawValue)
+  /// Above zero: leave the fast paths and go through the scheduler loop. Set by whoever stops the world, under
+  /// `Sched.lock`; cleared by whoever starts it.
+  let attention = Atomic<UInt32>(0)
+  /// The idle list, under `Sched.lock`.
+  var link: PRef?
+  /// The M that holds it; written by that M, or under `Sched.lock` while nobody does.
+  var m: MRef?
+
+  // The holder's own.
+  /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
+  /// slice of the one before it and does not count.
+  var schedTick: UInt32 = 0
+  /// Goroutines switched to, for the statistics; read by others without order.
+  let switches = Atomic<UInt64>(0)
+  let steals = Atomic<UInt64>(0)
+  /// Numbers for new goroutines, taken from `Sched.nextID` sixteen at a time.
+  var nextID: UInt64 = 0
+  var lastID: UInt64 = 0
+  var freeG = GList()
+  /// Goroutines spawned less goroutines ended on this P; the sum over all Ps is the number that live.
+  let liveBalance = Atomic<Int64>(0)
+  var stacks: StackCache
+
+  let queue: RunQueue
+
+  init(id: Int32, stackOrder: UInt8) {
+    self.id = id
+    self.queue = RunQueue()
+    self.stacks = StackCache(order: stackOrder)
+  }
+
+  var status: PStatus {
+    get { PStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped }
+    nonmutating set { statusWord.store(newValue.rawValue, ordering: .relaxed) }
+  }
+}
+
+/// A list of goroutine records by their links (Go's `gList`): last in, first out. Owned by whoever holds what it is in.
+struct GList {
+  private(set) var first: GRef?
+  private(set) var count = 0
+
+  mutating func push(_ g: GRef) {
+    g.pointee.link = first
+    first = g
+    count += 1
+  }
+
+  mutating func pop() -> GRef? {
+    guard let g = first else { return nil }
+    first = g.pointee.link
+    count -= 1
+    return g
+  }
+}
+
+/// A queue of goroutines by their links (Go's `gQueue`): first in, first out.
+struct GQueue {
+  private(set) var first: GRef?
+  private var last: GRef?
+  private(set) var count = 0
+
+  mutating func append(_ g: GRef) {
+    g.pointee.link = nil
+    if let last { last.pointee.link = g } else { first = g }
+    last = g
+    count += 1
+  }
+
+  mutating func append(contentsOf other: GQueue) {
+    guard let head = other.first else { return }
+    if let last { last.pointee.link = head } else { first = head }
+    last = other.last
+    count += other.count
+  }
+
+  mutating func removeFirst() -> GRef? {
+    guard let g = first else { return nil }
+    first = g.pointee.link
+    if first == nil { last = nil }
+    count -= 1
+    return g
+  }
+}

@@ -1,0 +1,75 @@
+import CApus
+import Synchronization
+
+/// Parking and making ready: the choke point through which every goroutine that waits passes (Go's `gopark`, `goready`).
+public enum Park {
+  /// Parks the current goroutine until somebody calls `ready` for it, and releases `lock`, which the caller holds and
+  /// under which it made the goroutine known to whoever will wake it. The lock is released only when the goroutine's
+  /// registers are saved, so a waker that finds it under the lock may run it at once.
+  ///
+  /// On a foreign thread it blocks the thread. Inside a Swift Concurrency task, or locked to its thread, the goroutine
+  /// keeps its thread: nobody else runs there meanwhile.
+  @inline(never)
+  public static func park(_ reason: WaitReason, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
+    let m = currentMOrNil().unsafelyUnwrapped
+    let g = m.currentG
+    assert(g.pointee.status == .running, "a goroutine parks that does not run")
+    assert(g != m.g0, "the scheduler's own stack parks")
+    g.pointee.waitReason = reason
+    g.pointee.setStatus(.waiting)
+    if m.pointee.isForeign {
+      ForeignThread.wait(g, on: m, unlocking: lock)
+      return
+    }
+    m.pointee.after = .unlock
+    m.pointee.afterLock = lock
+    Schedule.leave(g, on: m)
+  }
+
+  /// Makes a parked goroutine runnable: next on the caller's P, or on the global queue where the caller has none. The
+  /// caller is the one that took the goroutine's waiter off its queue, so nobody else does it too.
+  @inline(__always)
+  public static func ready(_ g: GRef) {
+    ready(g, on: currentM())
+  }
+
+  @inline(never)
+  public static func ready(_ g: GRef, on m: MRef) {
+    assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
+    g.pointee.waitReason = .none
+    if g.pointee.kind == .foreign {
+      ForeignThread.wake(g)
+      return
+    }
+    g.pointee.setStatus(.runnable)
+    if let p = m.pointee.p {
+      OwnerQueue(p).putNext(g)
+    } else {
+      GlobalQueue.put(g)
+    }
+    Spinning.wakeIfIdle()
+  }
+
+  /// Lets the others run: the current goroutine goes to the end of its P's queue (Go's `Gosched`). At once when there are
+  /// none, except that every 61st call looks everywhere.
+  @inline(never)
+  public static func yield() {
+    let m = currentM()
+    if m.pointee.isForeign {
+      Thread.yield()
+      return
+    }
+    let g = m.currentG
+    let p = m.pointee.p.unsafelyUnwrapped
+    if OwnerQueue(p).isEmpty && GlobalQueue.isEmpty && p.pointee.attention.load(ordering: .relaxed) == 0 {
+      p.pointee.schedTick &+= 1
+      if p.pointee.schedTick % 61 != 0 { return }
+    }
+    g.pointee.setStatus(.runnable)
+    m.pointee.afterG = g
+    // A goroutine that keeps its thread goes through the scheduler loop, which may give the P away before it looks at
+    // the local queue: the global queue is where anybody finds it.
+    m.pointee.after = g.pointee.needsCare == 0 ? .enqueueLocal : .enqueueGlobal
+    Schedule.leave(g, on: m)
+  }
+}

@@ -1,0 +1,220 @@
+import Synchronization
+
+/// A P's queue of runnable goroutines (Go's `runq` and `runnext`): a ring of 256 with one producer, the P's holder, and
+/// many consumers; and one slot before it.
+///
+/// `head` is where consumers take, `tail` where the holder puts; both only grow and wrap. The ring holds tail - head
+/// goroutines. Only the holder writes `tail`, with release after it wrote the entry; consumers read it with acquire and
+/// move `head` by compare-exchange. A consumer reads an entry before its compare-exchange: if the holder overwrote the
+/// entry meanwhile, `head` had moved, so the exchange fails and what was read is thrown away.
+///
+/// The holder's view is `OwnerQueue`, everybody else's `ThiefQueue`: what only one side may do is not there for the other.
+struct RunQueue: ~Copyable {
+  static var capacity: UInt32 { 256 }
+
+  /// Consumers write this, and the holder reads it at each put; `tail` and `next` are the holder's lines. Apart, so that
+  /// thieves which look do not slow the holder down.
+  fileprivate let head = Atomic<UInt32>(0)
+  fileprivate let separation: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+  fileprivate let tail = Atomic<UInt32>(0)
+  /// The address of the goroutine to run next, 0 for none: what the running goroutine just made ready. It inherits the
+  /// running slice, so that two goroutines which wake each other are one unit to the scheduler.
+  fileprivate let next = Atomic<UInt>(0)
+  fileprivate let ring: UnsafeMutablePointer<Atomic<UInt>>
+
+  init() {
+    ring = PersistentMemory.map(bytes: 8 * Int(Self.capacity)).bindMemory(
+      to: Atomic<UInt>.self, capacity: Int(Self.capacity))
+  }
+
+  /// True when the queue holds nothing. Three reads cannot see one state, so they are repeated until `tail` stood still:
+  /// without that a goroutine kicked from `next` into the ring between two reads would be in neither (Go's `runqempty`).
+  var isEmpty: Bool {
+    while true {
+      let h = head.load(ordering: .sequentiallyConsistent)
+      let t = tail.load(ordering: .sequentiallyConsistent)
+      let n = next.load(ordering: .sequentiallyConsistent)
+      if t == tail.load(ordering: .sequentiallyConsistent) { return h == t && n == 0 }
+    }
+  }
+
+  /// How many it holds; old by the time it is known.
+  var count: Int {
+    Int(tail.load(ordering: .relaxed) &- head.load(ordering: .relaxed))
+      + (next.load(ordering: .relaxed) == 0 ? 0 : 1)
+  }
+}
+
+/// The queue as the P's holder may use it.
+struct OwnerQueue {
+  private let p: PRef
+
+  @inline(__always)
+  init(_ p: PRef) {
+    self.p = p
+  }
+
+  /// True when nothing is queued; cheap, and exact for what the holder itself put there.
+  @inline(__always)
+  var isEmpty: Bool {
+    p.pointee.queue.next.load(ordering: .relaxed) == 0
+      && p.pointee.queue.head.load(ordering: .relaxed) == p.pointee.queue.tail.load(ordering: .relaxed)
+  }
+
+  /// Makes `g` the next to run; the one that was goes to the end of the ring. The exchange is also the full barrier that
+  /// `Spinning.wake` needs between a submission and its look at the idle threads.
+  @inline(__always)
+  func putNext(_ g: GRef) {
+    let before = p.pointee.queue.next.exchange(UInt(bitPattern: g), ordering: .sequentiallyConsistent)
+    if before != 0 { put(GRef(bitPattern: before).unsafelyUnwrapped) }
+  }
+
+  /// Puts `g` at the end of the ring; when that is full, half of it and `g` go to the global queue.
+  @inline(__always)
+  func put(_ g: GRef) {
+    let h = p.pointee.queue.head.load(ordering: .acquiring)
+    let t = p.pointee.queue.tail.load(ordering: .relaxed)
+    if t &- h < RunQueue.capacity {
+      p.pointee.queue.ring[Int(t & 255)].store(UInt(bitPattern: g), ordering: .relaxed)
+      p.pointee.queue.tail.store(t &+ 1, ordering: .releasing)
+      return
+    }
+    overflow(g, h, t)
+  }
+
+  /// `put`, with the full barrier that a submission needs (Spinning.swift).
+  func putLast(_ g: GRef) {
+    put(g)
+    let t = p.pointee.queue.tail.load(ordering: .relaxed)
+    p.pointee.queue.tail.store(t, ordering: .sequentiallyConsistent)
+  }
+
+  /// Go's `runqputslow`.
+  @inline(never)
+  private func overflow(_ g: GRef, _ head: UInt32, _ tail: UInt32) {
+    var h = head
+    while true {
+      let count = p.pointee.queue.tail.load(ordering: .relaxed) &- h
+      guard count == RunQueue.capacity else {
+        // Thieves came: there is room now.
+        put(g)
+        return
+      }
+      let half = RunQueue.capacity / 2
+      let result = p.pointee.queue.head.compareExchange(
+        expected: h, desired: h &+ half, successOrdering: .acquiringAndReleasing, failureOrdering: .acquiring)
+      guard result.exchanged else {
+        h = result.original
+        continue
+      }
+      // The entries below the new head are the holder's alone until it moves `tail` past them again.
+      var batch = GQueue()
+      for i in 0..<half {
+        let bits = p.pointee.queue.ring[Int((h &+ i) & 255)].load(ordering: .relaxed)
+        batch.append(GRef(bitPattern: bits).unsafelyUnwrapped)
+      }
+      batch.append(g)
+      GlobalQueue.put(batch)
+      return
+    }
+  }
+
+  /// The next goroutine to run, and whether it shares the slice of the one before (it came from `next`).
+  @inline(__always)
+  func take() -> (g: GRef, inherits: Bool)? {
+    let n = p.pointee.queue.next.load(ordering: .relaxed)
+    // Only the holder sets `next`; a thief may take it away, then the exchange fails and it is gone.
+    if n != 0,
+      p.pointee.queue.next.compareExchange(
+        expected: n, desired: 0, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+      ).exchanged
+    {
+      return (GRef(bitPattern: n).unsafelyUnwrapped, true)
+    }
+    while true {
+      let h = p.pointee.queue.head.load(ordering: .acquiring)
+      let t = p.pointee.queue.tail.load(ordering: .relaxed)
+      if h == t { return nil }
+      let bits = p.pointee.queue.ring[Int(h & 255)].load(ordering: .relaxed)
+      if p.pointee.queue.head.compareExchange(
+        expected: h, desired: h &+ 1, successOrdering: .releasing, failureOrdering: .relaxed
+      ).exchanged {
+        return (GRef(bitPattern: bits).unsafelyUnwrapped, false)
+      }
+    }
+  }
+
+  /// Takes everything, for a P that is put away.
+  func drain(into queue: inout GQueue) {
+    while let taken = take() { queue.append(taken.g) }
+  }
+
+  /// Puts as much of `batch` at the end of the ring as there is room for; returns what did not fit.
+  func put(_ batch: inout GQueue) {
+    let h = p.pointee.queue.head.load(ordering: .acquiring)
+    var t = p.pointee.queue.tail.load(ordering: .relaxed)
+    while t &- h < RunQueue.capacity, let g = batch.removeFirst() {
+      p.pointee.queue.ring[Int(t & 255)].store(UInt(bitPattern: g), ordering: .relaxed)
+      t &+= 1
+    }
+    p.pointee.queue.tail.store(t, ordering: .releasing)
+  }
+
+  /// Steals half of the victim's ring into this one, which is empty; returns one of the stolen to run. With `takeNext`
+  /// it takes the victim's `next` when the ring is empty (Go's `runqsteal`).
+  func steal(from victim: PRef, takeNext: Bool) -> GRef? {
+    let t = p.pointee.queue.tail.load(ordering: .relaxed)
+    let n = ThiefQueue(victim).grab(into: p.pointee.queue.ring, at: t, takeNext: takeNext)
+    if n == 0 { return nil }
+    let last = t &+ (n &- 1)
+    let bits = p.pointee.queue.ring[Int(last & 255)].load(ordering: .relaxed)
+    assert(last &- p.pointee.queue.head.load(ordering: .acquiring) < RunQueue.capacity, "stole more than there is room for")
+    if n > 1 { p.pointee.queue.tail.store(last, ordering: .releasing) }
+    return GRef(bitPattern: bits)
+  }
+}
+
+/// The queue as anybody else may use it.
+struct ThiefQueue {
+  private let p: PRef
+
+  init(_ p: PRef) {
+    self.p = p
+  }
+
+  /// Copies half of the ring to `ring` from position `at` and takes it away; the number taken (Go's `runqgrab`).
+  fileprivate func grab(into ring: UnsafeMutablePointer<Atomic<UInt>>, at: UInt32, takeNext: Bool) -> UInt32 {
+    while true {
+      let h = p.pointee.queue.head.load(ordering: .acquiring)
+      let t = p.pointee.queue.tail.load(ordering: .acquiring)
+      let held = t &- h
+      let n = held &- held / 2
+      if n == 0 {
+        guard takeNext else { return 0 }
+        let next = p.pointee.queue.next.load(ordering: .relaxed)
+        guard next != 0 else { return 0 }
+        // A running victim is about to run what it just made ready: let it, unless it seems to be busy with something
+        // long. Taking it at once would make two goroutines that wake each other wander between the Ps.
+        if p.pointee.status == .running { Thread.pauseBriefly() }
+        if p.pointee.queue.next.compareExchange(
+          expected: next, desired: 0, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+        ).exchanged {
+          ring[Int(at & 255)].store(next, ordering: .relaxed)
+          return 1
+        }
+        continue
+      }
+      // `head` and `tail` are read one after the other; between them the holder may have moved both.
+      if n > RunQueue.capacity / 2 { continue }
+      for i in 0..<n {
+        let bits = p.pointee.queue.ring[Int((h &+ i) & 255)].load(ordering: .relaxed)
+        ring[Int((at &+ i) & 255)].store(bits, ordering: .relaxed)
+      }
+      if p.pointee.queue.head.compareExchange(
+        expected: h, desired: h &+ n, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+      ).exchanged {
+        return n
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import CApus
+import Synchronization
+
+/// A mutual exclusion lock for the runtime's own state (Go's `mutex`, after Drepper's "Futexes Are Tricky", mutex 3).
+///
+/// The word is 0 when free, 1 when held, 2 when held and somebody may sleep. The holder cannot be preempted
+/// (`M.head.locks`), only the kernel can take its CPU; so a waiter spins for about a microsecond before it sleeps.
+public struct RuntimeLock: ~Copyable {
+  @usableFromInline let word = Atomic<UInt32>(0)
+  @usableFromInline let rank: LockRank
+
+  @inlinable
+  public init(_ rank: LockRank) {
+    self.rank = rank
+  }
+
+  /// Takes the lock. `m` is the calling thread's M.
+  @inlinable
+  @inline(__always)
+  public func lock(_ m: MRef) {
+    m.pointee.head.locks &+= 1
+    #if DEBUG
+      m.pointee.noteAcquire(rank)
+    #endif
+    if word.compareExchange(expected: 0, desired: 1, successOrdering: .acquiring, failureOrdering: .relaxed).exchanged {
+      return
+    }
+    lockSlow()
+  }
+
+  /// Gives the lock back. The caller holds it, on the thread of `m`, which need not be the thread that took it: a
+  /// goroutine that parks leaves its lock to whoever runs next on the same M.
+  @inlinable
+  @inline(__always)
+  public func unlock(_ m: MRef) {
+    let before = word.exchange(0, ordering: .releasing)
+    assert(before != 0, "unlock of a lock that nobody holds")
+    if before == 2 { wakeOne() }
+    #if DEBUG
+      m.pointee.noteRelease(rank)
+    #endif
+    m.pointee.head.locks &-= 1
+  }
+
+  @usableFromInline
+  @inline(never)
+  func lockSlow() {
+    for round in 0..<40 {
+      for _ in 0...(round & 7) { apus_spin_hint() }
+      if word.load(ordering: .relaxed) == 0,
+        word.compareExchange(expected: 0, desired: 1, successOrdering: .acquiring, failureOrdering: .relaxed).exchanged
+      {
+        return
+      }
+    }
+    // From here on the lock is taken as 2: this thread cannot know whether others sleep beside it.
+    while word.exchange(2, ordering: .acquiring) != 0 {
+      Futex.wait(address, while: 2)
+    }
+  }
+
+  @usableFromInline
+  @inline(never)
+  func wakeOne() {
+    Futex.wake(address)
+  }
+
+  /// True while anybody holds the lock; for assertions.
+  var isHeld: Bool { word.load(ordering: .relaxed) != 0 }
+
+  private var address: UnsafeMutablePointer<UInt32> {
+    withUnsafePointer(to: word) {
+      UnsafeMutableRawPointer(mutating: UnsafeRawPointer($0)).assumingMemoryBound(to: UInt32.self)
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import CApus
+import Synchronization
+
+/// The state that all threads share (Go's `schedt`). One per process; `sched` points to it.
+public struct Sched: ~Copyable {
+  /// Protects what is under "under lock", and the P's owner and link while nobody holds the P.
+  let lock = RuntimeLock(.sched)
+
+  // Under lock; the counts are atomic so that they may be read without it.
+  var idleM: MRef?
+  let idleMCount = Atomic<Int32>(0)
+  var idleP: PRef?
+  let idlePCount = Atomic<Int32>(0)
+  var global = GQueue()
+  let globalCount = Atomic<Int>(0)
+  /// Threads of the runtime that live, m0 among them.
+  var threadCount: Int64 = 0
+  var nextMID: Int64 = 0
+  var maxThreads: Int64 = 10_000
+
+  /// Threads that look for work: at most half of the busy Ps. How it is raised and lowered is argued in Spinning.swift.
+  let spinning = Atomic<Int32>(0)
+
+  /// Work was found and no idle P for it (Spinning.swift). Set under lock.
+  let needSpinning = Atomic<Bool>(false)
+
+  // Stopping the world: written under lock.
+  let stopping = Atomic<Bool>(false)
+  var stopWait: Int32 = 0
+  let stopNote = Note()
+  /// The one goroutine that may stop the world (Go's `worldsema`).
+  var world: SemaphoreRoot
+  /// What `maxProcs` becomes when the world starts again. Under `world`.
+  var nextMaxProcs = 1
+  /// The longest time from asking to standing still, in nanoseconds. Under `world`.
+  var worstStop: Int64 = 0
+
+  /// Ps in use; written while the world stands still, read anywhere.
+  let maxProcs = Atomic<Int32>(0)
+  /// All Ps that ever were; `PRef` for ids up to `maxProcs` at the least. Entries are written once, under a stopped world.
+  let allP: UnsafeMutablePointer<PRef?>
+  /// The newest M; the others by `allLink`. Pushed by compare-exchange, never taken off.
+  let allM = Atomic<MRef?>(nil)
+  /// Records of threads that have ended, and the spin lock over them (`ThreadRecord`).
+  var freeM: MRef?
+  let freeMLock = Atomic<Bool>(false)
+
+  /// The number of the next batch of goroutine ids.
+  let nextID = Atomic<UInt64>(1)
+  /// False until `main` runs: goroutines spawned by boot wake no thread.
+  let mainStarted = Atomic<Bool>(false)
+  var goroutines: GoroutineRegistry
+  var stackPools: StackPools
+
+  /// What boot found; read-only afterwards.
+  var facts: MachineFacts
+  let knobs: Knobs
+  let modules: ModuleData
+  /// Passed on from boot to goroutine 1.
+  var bootTrace = BootTrace()
+
+  let handoffs = Atomic<UInt64>(0)
+
+  /// The largest value of GOMAXPROCS.
+  static var processorLimit: Int { Knobs.maximumProcessors }
+
+  init(facts: MachineFacts, knobs: Knobs, modules: ModuleData, stackOrder: UInt8) {
+    self.facts = facts
+    self.knobs = knobs
+    self.modules = modules
+    self.world = SemaphoreRoot(1)
+    self.goroutines = GoroutineRegistry()
+    self.stackPools = StackPools(defaultOrder: stackOrder)
+    self.allP = PersistentMemory.map(bytes: 8 * Self.processorLimit).bindMemory(
+      to: PRef?.self, capacity: Self.processorLimit)
+  }
+}
+
+/// What the machine is, found out once by boot.
+package struct MachineFacts {
+  package var cpuCount = 1
+  package var pageSize = 4096
+  package var signalStackSize = 65536
+  /// Mixed into every seed.
+  package var seed: UInt64 = 0
+  /// The signal mask with which the process started.
+  package var signalMask: UInt64 = 0
+  package var startNanoseconds: Int64 = 0
+}
+
+/// The scheduler's state. Boot has made it before any code of the program runs, or the first use makes it.
+@inlinable
+@inline(__always)
+public var sched: UnsafeMutablePointer<Sched> {
+  UnsafeMutableRawPointer(apus_get_sched()).unsafelyUnwrapped.assumingMemoryBound(to: Sched.self)
+}

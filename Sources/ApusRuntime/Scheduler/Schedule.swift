@@ -1,0 +1,112 @@
+import CApus
+import Synchronization
+
+/// Which goroutine runs next, and the loop in which an M without one looks for it (Go's `schedule`, `execute`).
+enum Schedule {
+  /// Leaves the current goroutine `g` of `m`, whose after-switch action is set, for another. Returns when `g` runs again.
+  ///
+  /// When the local queue has a goroutine that needs nothing special, the switch goes straight to it; every other case is
+  /// the scheduler loop's, on g0.
+  @inline(__always)
+  static func leave(_ g: GRef, on m: MRef) {
+    if apus_current_task() != nil && g.pointee.lockedM == nil {
+      leaveWithinTask(g, on: m)
+      return
+    }
+    if g.pointee.needsCare == 0, let next = pickDirectly(m) {
+      begin(next, on: m)
+      Switch.to(next, from: g, on: m)
+    } else {
+      Switch.to(m.g0, from: g, on: m)
+    }
+  }
+
+  /// Swift Concurrency keeps the current task in thread-local storage and on this stack, so a goroutine that is inside a
+  /// task (an async main, `Task.immediate`) keeps its thread while it waits, as if it were locked to it.
+  @inline(never)
+  private static func leaveWithinTask(_ g: GRef, on m: MRef) {
+    if m.pointee.after == .enqueueLocal { m.pointee.after = .enqueueGlobal }
+    LockedThread.lock(g, to: m)
+    Switch.to(m.g0, from: g, on: m)
+    LockedThread.unlock(g, from: m)
+  }
+
+  /// Takes the next goroutine off the local queue if it can be switched to at once. One that cannot is left in the M for
+  /// the scheduler loop.
+  @inline(__always)
+  static func pickDirectly(_ m: MRef) -> GRef? {
+    let p = m.pointee.p.unsafelyUnwrapped
+    guard mayPickLocally(p), let taken = OwnerQueue(p).take() else { return nil }
+    let next = taken.g
+    if next.pointee.needsCare != 0 {
+      guard next.pointee.needsCare == G.hasNoStack, next.pointee.stackOrder == p.pointee.stacks.order,
+        let stack = p.pointee.stacks.pop()
+      else {
+        m.pointee.picked = next
+        m.pointee.pickedInherits = taken.inherits
+        return nil
+      }
+      Switch.bind(next, to: stack)
+    }
+    if !taken.inherits { p.pointee.schedTick &+= 1 }
+    return next
+  }
+
+  /// False when the scheduler loop has to be passed: somebody stops the world, or it is the global queue's turn.
+  @inline(__always)
+  static func mayPickLocally(_ p: PRef) -> Bool {
+    p.pointee.attention.load(ordering: .relaxed) == 0 && (p.pointee.schedTick % 61 != 0 || GlobalQueue.isEmpty)
+  }
+
+  /// Makes `g` the running goroutine of `m` (the state; the registers follow).
+  @inline(__always)
+  static func begin(_ g: GRef, on m: MRef) {
+    assert(g.pointee.status == .runnable, "a goroutine is run that is not runnable")
+    g.pointee.setStatus(.running)
+    g.pointee.m = m
+    let p = m.pointee.p.unsafelyUnwrapped
+    p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+  }
+
+  /// The scheduler loop, on g0. Returns when the thread is to end.
+  static func loop(_ m: MRef) {
+    while let next = findNext(m) {
+      if next.g.pointee.needsCare & G.hasNoStack != 0 { StackPools.bind(next.g, on: m) }
+      if !next.inherits { m.pointee.p.unsafelyUnwrapped.pointee.schedTick &+= 1 }
+      begin(next.g, on: m)
+      Switch.to(next.g, from: m.g0, on: m)
+    }
+  }
+
+  /// The goroutine that `m` runs next; nil when the thread is to end (Go's `schedule`).
+  private static func findNext(_ m: MRef) -> (g: GRef, inherits: Bool)? {
+    while true {
+      if m.pointee.exiting { return nil }
+      if let locked = m.pointee.lockedG {
+        LockedThread.waitForTurn(m)
+        return (locked, false)
+      }
+      if sched.pointee.stopping.load(ordering: .acquiring) {
+        if let picked = m.pointee.picked {
+          m.pointee.picked = nil
+          OwnerQueue(m.pointee.p.unsafelyUnwrapped).put(picked)
+        }
+        StopTheWorld.stopHere(m)
+        continue
+      }
+      let found: (g: GRef, inherits: Bool)
+      if let picked = m.pointee.picked {
+        m.pointee.picked = nil
+        found = (picked, m.pointee.pickedInherits)
+      } else {
+        found = FindRunnable.find(m)
+      }
+      if m.pointee.spinning { Spinning.stop(m) }
+      if let owner = found.g.pointee.lockedM, owner != m {
+        LockedThread.handOver(found.g, to: owner, from: m)
+        continue
+      }
+      return found
+    }
+  }
+}

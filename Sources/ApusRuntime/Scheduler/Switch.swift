@@ -1,0 +1,70 @@
+import CApus
+
+/// The one place through which every change of stacks goes.
+///
+/// A switch is: leave in the M what is to be done with the goroutine left (`AfterSwitch`), make the new one current, swap
+/// the exclusivity list, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first.
+enum Switch {
+  /// Continues `next` in place of `g`, the current goroutine of `m`. `next` has a stack. Returns when somebody continues
+  /// `g`, perhaps on another thread: no M that was read before is valid then.
+  @inline(__always)
+  static func to(_ next: GRef, from g: GRef, on m: MRef) {
+    assert(m.currentG == g, "a switch away from a goroutine that is not the current one")
+    assert(next != g && next.pointee.head.stack_hi != 0, "a switch to a goroutine without a stack")
+    #if DEBUG
+      // The lock under which the goroutine parks is the only one that may be held over a switch.
+      precondition(
+        m.pointee.head.locks == (m.pointee.after == .unlock ? 1 : 0), "a switch while the thread holds a runtime lock")
+    #endif
+    Exclusivity.swap(m, from: g, to: next)
+    m.setCurrent(next)
+    withUnsafeMutablePointer(to: &g.pointee.head.sp) { apus_switch($0, next.pointee.head.sp) }
+    finish()
+  }
+
+  /// Does what the goroutine that was left on this M asked for. Called at every resume point: after `apus_switch`, and at
+  /// the start of a goroutine.
+  @inline(__always)
+  static func finish() {
+    let m = currentMOrNil().unsafelyUnwrapped
+    switch m.pointee.after {
+    case .nothing:
+      break
+    case .unlock:
+      m.pointee.after = .nothing
+      m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
+    case .enqueueLocal, .enqueueGlobal, .free:
+      finishSlowly(m)
+    }
+  }
+
+  @inline(never)
+  private static func finishSlowly(_ m: MRef) {
+    let action = m.pointee.after
+    let g = m.pointee.afterG.unsafelyUnwrapped
+    m.pointee.after = .nothing
+    switch action {
+    case .enqueueLocal:
+      // A yield: the M still has its P.
+      OwnerQueue(m.pointee.p.unsafelyUnwrapped).putLast(g)
+      Spinning.wakeIfIdle()
+    case .enqueueGlobal:
+      GlobalQueue.put(g)
+      Spinning.wakeIfIdle()
+    case .free:
+      Spawn.recycle(g, on: m)
+    case .nothing, .unlock:
+      break
+    }
+  }
+
+  /// Makes `g` ready to be switched to for the first time: binds the stack whose usable part ends at `stack.hi`.
+  @inline(__always)
+  static func bind(_ g: GRef, to stack: Stack) {
+    g.pointee.head.stack_lo = stack.lo
+    g.pointee.head.stack_hi = stack.hi
+    g.pointee.head.guard_lo = stack.guardLo
+    g.pointee.head.sp = apus_make_context(stack.hi)
+    g.pointee.needsCare &= ~G.hasNoStack
+  }
+}

@@ -1,0 +1,173 @@
+import CApus
+import Synchronization
+
+/// The Ms: made, started, stopped (Go's `newm`, `startm`, `stopm`, `mstart`, `mexit`).
+enum Threads {
+  /// Gives `p` to a thread: an idle one, else a new one. With `spinning` the caller has counted it in `Sched.spinning`.
+  /// The caller holds `Sched.lock` on `m`; it is released.
+  static func start(_ p: PRef, spinning: Bool, holdingLockOf m: MRef) {
+    if let idle = IdleLists.takeM() {
+      sched.pointee.lock.unlock(m)
+      assert(!idle.pointee.spinning && idle.pointee.nextP == nil, "an idle thread that is not idle")
+      idle.pointee.spinning = spinning
+      idle.pointee.nextP = p
+      idle.pointee.wakeNote.wake()
+      return
+    }
+    let new = reserve(holdingLockOf: m)
+    sched.pointee.lock.unlock(m)
+    new.pointee.spinning = spinning
+    new.pointee.nextP = p
+    let error = Thread.start({ Threads.threadMain($0) }, UnsafeMutableRawPointer(new))
+    if error != 0 {
+      FatalReport.cannotStartThread(have: Int(sched.pointee.threadCount - 1), error: error)
+    }
+  }
+
+  /// A record for a new thread, counted. The caller holds `Sched.lock`.
+  private static func reserve(holdingLockOf m: MRef) -> MRef {
+    sched.pointee.threadCount += 1
+    if sched.pointee.threadCount > sched.pointee.maxThreads {
+      sched.pointee.lock.unlock(m)
+      FatalReport.tooManyThreads(limit: Int(sched.pointee.maxThreads))
+    }
+    let new = take(id: sched.pointee.nextMID)
+    sched.pointee.nextMID += 1
+    new.pointee.isForeign = false
+    new.g0.pointee.kind = .scheduler
+    return new
+  }
+
+  /// A record that nobody uses: that of a thread that has ended, or a new one.
+  static func take(id: Int64) -> MRef {
+    if let old = ThreadRecord.reuse() {
+      old.pointee.id = id
+      return old
+    }
+    let new = ThreadRecord.map().m
+    register(new, id: id)
+    return new
+  }
+
+  /// Makes a new record known in `Sched.allM` (Go's `mcommoninit`).
+  static func register(_ m: MRef, id: Int64) {
+    m.pointee.id = id
+    m.pointee.random = Seed.derive(UInt64(bitPattern: id))
+    var head = sched.pointee.allM.load(ordering: .relaxed)
+    while true {
+      m.pointee.allLink = head
+      let result = sched.pointee.allM.compareExchange(
+        expected: head, desired: m, successOrdering: .releasing, failureOrdering: .relaxed)
+      if result.exchanged { return }
+      head = result.original
+    }
+  }
+
+  /// Makes `m` the calling thread's.
+  static func makeCurrent(_ m: MRef) {
+    m.pointee.head.tid = Thread.id
+    apus_set_current_m(m.cHead)
+  }
+
+  /// What only the thread itself can do (Go's `minit`): the current M, the stack bounds, the signal stack, the exclusivity
+  /// list.
+  static func initialize(_ m: MRef) {
+    makeCurrent(m)
+    let bounds = Thread.stackBounds
+    m.g0.pointee.head.stack_lo = bounds.lo
+    m.g0.pointee.head.stack_hi = bounds.hi
+    m.pointee.accessListHead = Exclusivity.findListHead()
+    SignalStack.install(m)
+  }
+
+  /// The body of every thread but m0's.
+  private static func threadMain(_ argument: UnsafeMutableRawPointer?) {
+    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
+    initialize(m)
+    apus_thread_name("apus-m")
+    var mask = sched.pointee.facts.signalMask
+    _ = apus_signal_mask_set(&mask)
+    let p = m.pointee.nextP.unsafelyUnwrapped
+    m.pointee.nextP = nil
+    Processors.acquire(p, for: m)
+    Schedule.loop(m)
+    end(m)
+  }
+
+  /// The M has nothing to do and no P: sleeps until somebody hands it one (Go's `stopm`).
+  static func stop(_ m: MRef) {
+    assert(m.pointee.p == nil && !m.pointee.spinning, "a thread stops that has a P or spins")
+    sched.pointee.lock.lock(m)
+    IdleLists.put(m)
+    sched.pointee.lock.unlock(m)
+    sleepUntilHandedP(m)
+  }
+
+  /// Sleeps on the M's own note until a P is handed over, and takes it.
+  static func sleepUntilHandedP(_ m: MRef) {
+    m.pointee.wakeNote.sleep()
+    m.pointee.wakeNote.clear()
+    let p = m.pointee.nextP.unsafelyUnwrapped
+    m.pointee.nextP = nil
+    Processors.acquire(p, for: m)
+  }
+
+  /// The thread ends, because the goroutine locked to it has (Go's `mexit`): its P goes to another thread, its record to
+  /// the free list. m0's thread cannot end without ending the process in the eyes of the kernel: it sleeps for ever.
+  static func end(_ m: MRef) {
+    Processors.handOff(Processors.release(m), from: m)
+    if m.pointee.id == 0 {
+      while true { apus_sleep_ns(Int64.max) }
+    }
+    SignalStack.remove(m)
+    sched.pointee.lock.lock(m)
+    sched.pointee.threadCount -= 1
+    sched.pointee.lock.unlock(m)
+    m.pointee.exiting = false
+    apus_set_current_m(nil)
+    ThreadRecord.free(m)
+  }
+}
+
+/// The memory of an M and its g0, for the runtime's threads and for foreign ones: a page each.
+enum ThreadRecord {
+  static func map() -> (m: MRef, g0: GRef) {
+    let size = (MemoryLayout<M>.size + 63) & ~63
+    let memory = PersistentMemory.map(bytes: size + MemoryLayout<G>.size)
+    let m = memory.bindMemory(to: M.self, capacity: 1)
+    let g0 = (memory + size).bindMemory(to: G.self, capacity: 1)
+    m.initialize(to: M())
+    g0.initialize(to: G(g0, kind: .scheduler))
+    g0.pointee.setStatus(.running)
+    g0.pointee.m = m
+    let head = UnsafeMutableRawPointer(g0).assumingMemoryBound(to: apus_g_head.self)
+    m.pointee.head.g0 = head
+    m.pointee.head.current = head
+    return (m, g0)
+  }
+
+  /// The record of a thread that has ended, nil when there is none.
+  static func reuse() -> MRef? {
+    withFreeList { list in
+      guard let m = list.pointee else { return nil }
+      list.pointee = m.pointee.freeLink
+      m.pointee.freeLink = nil
+      return m
+    }
+  }
+
+  /// Gives back the record of the calling thread, which must not use it any more.
+  static func free(_ m: MRef) {
+    withFreeList { list in
+      m.pointee.freeLink = list.pointee
+      list.pointee = m
+    }
+  }
+
+  /// A spin lock of its own: who takes or gives back a record has no M, and so cannot take a `RuntimeLock`.
+  private static func withFreeList<R>(_ body: (UnsafeMutablePointer<MRef?>) -> R) -> R {
+    while sched.pointee.freeMLock.exchange(true, ordering: .acquiring) { Thread.yield() }
+    defer { sched.pointee.freeMLock.store(false, ordering: .releasing) }
+    return withUnsafeMutablePointer(to: &sched.pointee.freeM, body)
+  }
+}

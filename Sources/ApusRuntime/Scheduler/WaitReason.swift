@@ -1,0 +1,21 @@
+/// Why a goroutine waits; the words are Go's (`waitReasonStrings`) and appear in dumps.
+public enum WaitReason: UInt8 {
+  case none
+  case channelReceive
+  case channelSend
+  case waitGroup
+  case semaphore
+  case stoppingTheWorld
+
+  /// Go's words for it.
+  package var text: StaticString {
+    switch self {
+    case .none: ""
+    case .channelReceive: "chan receive"
+    case .channelSend: "chan send"
+    case .waitGroup: "sync.WaitGroup.Wait"
+    case .semaphore: "semacquire"
+    case .stoppingTheWorld: "stopping the world"
+    }
+  }
+}

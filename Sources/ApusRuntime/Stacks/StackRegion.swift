@@ -1,0 +1,82 @@
+import CApus
+
+/// The address space for stacks of one order: one reservation cut into slots of guard and stack, used from its start.
+///
+/// Nothing is mapped per stack, so the number of goroutines is not bounded by the kernel's limit of mappings: the guard
+/// is a mark in the page table (MADV_GUARD_INSTALL, Linux 6.13), which splits no mapping and survives DONTNEED. Older
+/// kernels get guards by mprotect, two mappings a stack; there the limit is `vm.max_map_count`, and meeting it is a clear
+/// fatal error.
+struct StackRegion {
+  /// Functions with large frames have no stack probes: the guard is wider than most frames.
+  static var guardSize: UInt { 64 << 10 }
+  /// Slots are prepared in batches, a few system calls each.
+  private static var batch: Int { 64 }
+  /// The most address space that one reservation takes.
+  private static var reservation: Int { 1 << 40 }
+
+  let order: UInt8
+  private(set) var base: UInt = 0
+  /// How many slots the reservation has, and how many of them were prepared.
+  private(set) var capacity = 0
+  private(set) var prepared = 0
+
+  init(order: UInt8) {
+    self.order = order
+  }
+
+  var slotSize: Int { (1 << Int(order)) + Int(Self.guardSize) }
+
+  /// The stack in slot `index`.
+  func stack(at index: Int) -> Stack {
+    Stack(hi: base + UInt((index + 1) * slotSize), order: order)
+  }
+
+  /// Prepares the next slots; the range of their indices. Empty when the reservation is used up.
+  mutating func prepare(facts: MachineFacts) -> Range<Int> {
+    if base == 0 { reserve() }
+    let count = min(max(1, min(Self.batch, (64 << 20) >> Int(order))), capacity - prepared)
+    if count <= 0 { return prepared..<prepared }
+    let start = base + UInt(prepared * slotSize)
+    guard apus_mprotect_rw(UnsafeMutableRawPointer(bitPattern: start), count * slotSize) == 0 else {
+      FatalReport.fatalError("runtime: cannot map goroutine stacks: out of memory")
+    }
+    installGuards(from: start, count: count)
+    defer { prepared += count }
+    return prepared..<(prepared + count)
+  }
+
+  private mutating func reserve() {
+    var size = Self.reservation
+    while true {
+      let slots = min(size / slotSize, Int(UInt32.max))
+      if slots > 0, let address = apus_mmap_reserve(slots * slotSize) {
+        base = UInt(bitPattern: address)
+        capacity = slots
+        // One touched page a goroutine is the point; a huge page would be 512 of them.
+        _ = apus_madvise(address, slots * slotSize, APUS_MADV_NOHUGEPAGE)
+        return
+      }
+      // RLIMIT_AS, or another tenant of the address space: take less.
+      size /= 2
+      if size < slotSize { FatalReport.fatalError("runtime: cannot reserve address space for goroutine stacks") }
+    }
+  }
+
+  private func installGuards(from start: UInt, count: Int) {
+    let done = withUnsafeTemporaryAllocation(of: UInt.self, capacity: 2 * Self.batch) { ranges in
+      for i in 0..<count {
+        ranges[2 * i] = start + UInt(i * slotSize)
+        ranges[2 * i + 1] = Self.guardSize
+      }
+      return apus_process_madvise(ranges.baseAddress, count, APUS_MADV_GUARD_INSTALL) == Int64(count) * Int64(Self.guardSize)
+    }
+    if done { return }
+    for i in 0..<count {
+      let address = UnsafeMutableRawPointer(bitPattern: start + UInt(i * slotSize))
+      if apus_madvise(address, Int(Self.guardSize), APUS_MADV_GUARD_INSTALL) == 0 { continue }
+      guard apus_mprotect_none(address, Int(Self.guardSize)) == 0 else {
+        FatalReport.fatalError("runtime: cannot guard a goroutine stack: raise vm.max_map_count, or use Linux 6.13")
+      }
+    }
+  }
+}

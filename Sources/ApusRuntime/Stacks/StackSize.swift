@@ -1,0 +1,26 @@
+/// The sizes of goroutine stacks: powers of two, named by their exponent ("order").
+package enum StackSize {
+  /// 16 KiB: a `print` of a plain value fits; less is refused.
+  package static var minimum: Int { 1 << 14 }
+  /// 1 GiB.
+  package static var maximum: Int { 1 << 30 }
+  /// 256 KiB. Only touched pages cost memory; 64 KiB is thin: the first `print` of a struct alone touches 41 KB.
+  package static var standard: Int { 1 << 18 }
+
+  /// The order of the smallest stack that has `bytes`; `bytes` outside the limits counts as the nearest limit.
+  package static func order(of bytes: Int) -> UInt8 {
+    let clamped = min(max(bytes, minimum), maximum)
+    return UInt8(Int.bitWidth - (clamped - 1).leadingZeroBitCount)
+  }
+
+  static var orders: ClosedRange<UInt8> { 14...30 }
+}
+
+/// One goroutine's stack: [lo, hi) is usable, [guardLo, lo) faults.
+struct Stack {
+  var hi: UInt
+  var order: UInt8
+
+  var lo: UInt { hi - 1 << UInt(order) }
+  var guardLo: UInt { lo - StackRegion.guardSize }
+}

@@ -1,0 +1,19 @@
+// What Swift cannot say: the entry point, the stack switch, the access to the current M, system calls that the Glibc
+// module does not show, and the signal entry. No policy stands here: every decision is taken in ApusRuntime.
+//
+// Everything that depends on the architecture is behind this header; its implementations stand side by side in
+// *_x86_64.S and *_aarch64.S.
+#ifndef CAPUS_H
+#define CAPUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "CApusBoot.h"
+#include "CApusGlobals.h"
+#include "CApusLayout.h"
+#include "CApusMachine.h"
+#include "CApusSwitch.h"
+#include "CApusUnwind.h"
+
+#endif

@@ -1,0 +1,26 @@
+// What start-up asks of libc and of the compiler of the C half.
+#ifndef CAPUS_BOOT_H
+#define CAPUS_BOOT_H
+
+#include <stdint.h>
+
+// Leaves of CPUID that libc's dynamic linker has read already.
+#define APUS_CPUID_1 0
+#define APUS_CPUID_7 1
+#define APUS_CPUID_80000001 2
+#define APUS_CPUID_80000007 4
+
+/// Copies leaf `index` (one of the above) as the processor gave it to `words`: eax, ebx, ecx, edx. Returns 0 and copies
+/// nothing where this libc keeps no leaves.
+///
+/// CPUID traps to the hypervisor of a virtual machine, some microseconds each; reading libc's copy costs nothing.
+int apus_cpuid_kept(uint32_t index, uint32_t words[4]);
+
+/// xgetbv(0), on a processor that the caller knows to have it (OSXSAVE); zero on other architectures. Unlike
+/// `apus_xgetbv` it does not ask CPUID first.
+uint64_t apus_xcr0(void);
+
+/// The APUS_RUNTIME_VERSION with which the C half was compiled.
+int apus_runtime_version(void);
+
+#endif

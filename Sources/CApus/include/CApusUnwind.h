@@ -1,0 +1,59 @@
+// What a fatal report needs from below: the stack's frames, and the right to report.
+#ifndef CAPUS_UNWIND_H
+#define CAPUS_UNWIND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "CApusLayout.h"
+
+/// The exit status of a process that ends in a fatal report, as in Go.
+#define APUS_FATAL_STATUS 2
+
+/// Makes the caller the process's one reporter and blocks every signal on its thread but those of faults. A second
+/// call on the reporting thread (or a fault on it) ends the process with APUS_FATAL_STATUS: the report itself failed.
+/// On any other thread it never returns.
+void apus_report_claim(void);
+
+/// What a fatal stack holds at its top while an overflow is reported: the registers at the fault, from which the
+/// unwind tables of `apus_fault_entry` lead on to the goroutine's own frames. The order is that of the kernel's
+/// machine context. Offsets are repeated in fault_*.S.
+typedef struct apus_fault_frame {
+#if defined(__x86_64__)
+  uint64_t registers[18];  // r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip; one word of padding
+#elif defined(__aarch64__)
+  uint64_t registers[34];  // x0 to x30, sp, pc; one word of padding
+#endif
+} apus_fault_frame;
+
+/// Where the thread goes on after a fault in a guard, with the stack pointer at an `apus_fault_frame`. Calls
+/// `apus_fault_main`.
+void apus_fault_entry(void);
+void apus_fault_main(void) __attribute__((noreturn));
+
+/// The return address of the function that this is written in.
+static inline __attribute__((always_inline)) uintptr_t apus_return_address(void) {
+  return (uintptr_t)__builtin_return_address(0);
+}
+
+/// Collects the calling stack's frames by its unwind tables, innermost first, from the frame on whose next instruction
+/// is at `from` (0: all of them) to the goroutine's first. It passes from the fatal stack to the one that failed.
+///
+/// Each element is an address inside the instruction that the frame is at, so the one before a return address: what
+/// a symbol table and addr2line want. Of more than `capacity` (even) frames the first and the last `capacity / 2` are
+/// kept, and *elided tells how many are missing between the two halves. Returns the number of elements written. Frames
+/// beyond APUS_UNWIND_LIMIT are neither visited nor counted.
+size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *elided);
+
+/// The same for a stack that nobody runs on: follows the frame pointers from `fp`, as long as they lie in [lo, hi) and
+/// grow. `pc` is the innermost return address. A goroutine that has not run yet has `fp` 0 and no frames. Functions
+/// that keep no frame pointer are missing.
+size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
+                          uint64_t *elided);
+
+/// The return address and frame pointer with which a goroutine that `apus_switch` saved will continue.
+void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp);
+
+#define APUS_UNWIND_LIMIT ((uint64_t)1 << 22)
+
+#endif

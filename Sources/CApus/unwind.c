@@ -1,0 +1,107 @@
+// The frames of a stack. The stack of the caller, and one that overflowed, are unwound by their tables: an overflow is
+// as often as not noticed inside malloc or memcpy, which use the frame pointer for something else. A parked stack is
+// walked by frame pointers: it always stops in the runtime's own code, which keeps them.
+#define _GNU_SOURCE
+#include <unwind.h>
+
+#include "CApus.h"
+#include "CApusUnwind.h"
+
+typedef struct {
+  uintptr_t *pcs;
+  size_t capacity;
+  uint64_t total;
+} frame_list;
+
+/// The first half of the array is filled once; the second half then is a ring of the latest frames.
+static void add_frame(frame_list *list, uintptr_t pc) {
+  size_t half = list->capacity / 2, ring = list->capacity - half;
+  if (list->total < half)
+    list->pcs[list->total] = pc;
+  else
+    list->pcs[half + (list->total - half) % ring] = pc;
+  list->total++;
+}
+
+static void reverse(uintptr_t *lo, uintptr_t *hi) {
+  while (lo < hi) {
+    uintptr_t word = *lo;
+    *lo++ = *--hi;
+    *hi = word;
+  }
+}
+
+/// Turns the ring so that its oldest element comes first.
+static size_t finish(frame_list *list, uint64_t *elided) {
+  size_t half = list->capacity / 2, ring = list->capacity - half;
+  *elided = 0;
+  if (list->total <= list->capacity) return (size_t)list->total;
+  *elided = list->total - list->capacity;
+  uintptr_t *start = list->pcs + half, *oldest = start + (list->total - half) % ring, *end = start + ring;
+  reverse(start, oldest);
+  reverse(oldest, end);
+  reverse(start, end);
+  return list->capacity;
+}
+
+typedef struct {
+  frame_list list;
+  uintptr_t from;
+  uint64_t visited;
+  uintptr_t last_pc;
+  uintptr_t last_cfa;
+} table_walk;
+
+static _Unwind_Reason_Code visit_frame(struct _Unwind_Context *context, void *data) {
+  table_walk *walk = data;
+  int exact = 0;
+  uintptr_t pc = _Unwind_GetIPInfo(context, &exact), cfa = _Unwind_GetCFA(context);
+  // The stack's first frame is no one's function. A frame that leads to itself is a table that misleads.
+  if (pc == 0 || _Unwind_GetRegionStart(context) == (uintptr_t)apus_goexit) return _URC_END_OF_STACK;
+  if (pc == walk->last_pc && cfa == walk->last_cfa) return _URC_END_OF_STACK;
+  if (walk->visited++ == APUS_UNWIND_LIMIT) return _URC_END_OF_STACK;
+  walk->last_pc = pc;
+  walk->last_cfa = cfa;
+  if (pc == walk->from) walk->from = 0;
+  if (walk->from == 0) add_frame(&walk->list, exact ? pc : pc - 1);
+  return _URC_NO_REASON;
+}
+
+size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *elided) {
+  table_walk walk = {.list = {.pcs = pcs, .capacity = capacity}, .from = from};
+  _Unwind_Backtrace(visit_frame, &walk);
+  return finish(&walk.list, elided);
+}
+
+size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
+                          uint64_t *elided) {
+  frame_list list = {.pcs = pcs, .capacity = capacity};
+  while (fp != 0) {
+    add_frame(&list, pc - 1);
+    // Both architectures keep the caller's frame pointer at the frame pointer and the return address above it.
+    if (fp < lo || fp >= hi || hi - fp < 2 * sizeof(uintptr_t) || fp % sizeof(uintptr_t) != 0) break;
+    const uintptr_t *record = (const uintptr_t *)fp;
+    // The first function's caller is `apus_goexit`, which has no frame: its frame pointer is 0.
+    if (record[0] == 0 || record[1] == 0 || list.total == APUS_UNWIND_LIMIT) break;
+    pc = record[1];
+    if (record[0] <= fp) {
+      add_frame(&list, pc - 1);
+      break;
+    }
+    lo = fp + sizeof(uintptr_t);
+    fp = record[0];
+  }
+  return finish(&list, elided);
+}
+
+void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp) {
+  // The layouts are those of switch_*.S.
+  const uintptr_t *context = (const uintptr_t *)g->sp;
+#if defined(__x86_64__)
+  *fp = context[6];
+  *pc = context[7];
+#elif defined(__aarch64__)
+  *fp = context[0];
+  *pc = context[21];
+#endif
+}
