@@ -74,6 +74,19 @@ final class StressRun: Sendable {
     if losses <= 10 { complain("\(name), seed \(seed): \(complaint())") }
   }
 
+  /// Yields until `condition` holds, for at most ten seconds: as long as the kernel may leave a thread of ours standing
+  /// on a busy machine.
+  ///
+  /// - Returns: Whether it came to hold.
+  func waitUntil(_ condition: () -> Bool) -> Bool {
+    let end = nanoseconds() + 10_000_000_000
+    while !condition() {
+      if nanoseconds() >= end { return false }
+      Goroutine.yield()
+    }
+    return true
+  }
+
   /// The random numbers of the part `stream` of this run: the same again for the same seed.
   func random(_ stream: Int) -> Random { Random(seed: seed, stream: UInt64(truncatingIfNeeded: stream)) }
 

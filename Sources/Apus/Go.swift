@@ -21,7 +21,7 @@ public func go(stackSize: Int, _ body: sending @escaping () -> Void) {
 
 /// Starts a goroutine that runs `body` with `argument`, which moves to it.
 ///
-/// The argument and the body travel in the goroutine's own record when the argument has at most 48 bytes: with a body
+/// The argument and the body travel in the goroutine's own record when the argument has at most 32 bytes: with a body
 /// that captures nothing, a spawn allocates nothing.
 @inlinable
 public func go<Argument: ~Copyable>(
@@ -65,7 +65,7 @@ enum Launch {
   @inline(__always)
   static func start(_ body: @escaping () -> Void, stackOrder: UInt8) {
     let g = Spawn.allocate(stackOrder: stackOrder)
-    g.slotAddress.bindMemory(to: Body.self, capacity: 1).initialize(to: Body(body))
+    g.payloadAddress.bindMemory(to: Body.self, capacity: 1).initialize(to: Body(body))
     Spawn.submit(g, Entry { $0.assumingMemoryBound(to: Body.self).move().run() })
   }
 
@@ -74,15 +74,16 @@ enum Launch {
   static func start<Argument: ~Copyable>(
     _ argument: consuming Argument, _ body: @escaping (consuming sending Argument) -> Void
   ) {
-    if MemoryLayout<Payload<Argument>>.size <= SlotSize.bytes && MemoryLayout<Payload<Argument>>.alignment <= SlotSize.alignment {
+    if MemoryLayout<Payload<Argument>>.size <= SlotSize.payload
+      && MemoryLayout<Payload<Argument>>.alignment <= SlotSize.alignment {
       let g = Spawn.allocate()
-      g.slotAddress.bindMemory(to: Payload<Argument>.self, capacity: 1).initialize(to: Payload(body, argument))
+      g.payloadAddress.bindMemory(to: Payload<Argument>.self, capacity: 1).initialize(to: Payload(body, argument))
       Spawn.submit(g, Entry { $0.assumingMemoryBound(to: Payload<Argument>.self).move()() })
     } else {
       let box = UnsafeMutablePointer<Payload<Argument>>.allocate(capacity: 1)
       box.initialize(to: Payload(body, argument))
       let g = Spawn.allocate()
-      g.slotAddress.bindMemory(to: UnsafeMutablePointer<Payload<Argument>>.self, capacity: 1).initialize(to: box)
+      g.payloadAddress.bindMemory(to: UnsafeMutablePointer<Payload<Argument>>.self, capacity: 1).initialize(to: box)
       Spawn.submit(
         g,
         Entry {

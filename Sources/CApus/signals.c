@@ -152,8 +152,8 @@ static void on_fault(int signal, siginfo_t *info, void *data) {
   // The stack pointer counts, too: with it in the guard the stack has overflowed, and a function with a large frame
   // may first touch a word of it that lies beyond.
   if (info->si_code > 0 && g != NULL &&
-      ((fault.address >= g->guard_lo && fault.address < g->stack_lo) ||
-       (fault.sp >= g->guard_lo && fault.sp < g->stack_lo))) {
+      ((fault.address >= g->stack_lo - APUS_STACK_GUARD && fault.address < g->stack_lo) ||
+       (fault.sp >= g->stack_lo - APUS_STACK_GUARD && fault.sp < g->stack_lo))) {
     claim();
     reported = fault;
     divert(context);

@@ -123,9 +123,10 @@ private func consumed(_ run: StressRun, _ elements: Int, _ random: inout Random)
     run.check(channel.count == left, "a channel counts \(channel.count) elements, not \(left)")
   }
   // The goroutine that was done last may still be about to release the channel.
-  for _ in 0..<1_000_000 where census.alive.load(ordering: .relaxed) != 0 { Goroutine.yield() }
-  let alive = census.alive.load(ordering: .relaxed)
-  run.check(alive == 0, "\(alive) of \(elements) elements of a channel were not destroyed, or destroyed twice")
+  let isEmpty = run.waitUntil { census.alive.load(ordering: .relaxed) == 0 }
+  run.check(
+    isEmpty,
+    "\(census.alive.load(ordering: .relaxed)) of \(elements) elements of a channel were not destroyed, or twice")
   run.count(elements)
 }
 

@@ -11,6 +11,7 @@ private let defaultStack = 256 << 10
 @Sendable func deepRecursion(_ run: StressRun) {
   // With another default the stack is not known here; all goroutines get a size then.
   let defaultIsKnown = getenv("APUS_STACK") == nil
+  let ferry = Ferry()
   run.withWorkers(8) { worker, random in
     while !run.isOver {
       let group = WaitGroup()
@@ -22,40 +23,42 @@ private let defaultStack = 256 << 10
         let seed = random.next()
         group.add()
         if usesDefault {
-          go { dive(run, goal, seed, group) }
+          go { dive(run, ferry, goal, seed, group) }
         } else {
-          go(stackSize: size) { dive(run, goal, seed, group) }
+          go(stackSize: size) { dive(run, ferry, goal, seed, group) }
         }
       }
       group.wait()
     }
   }
+  ferry.close()
 }
 
 /// Recurses until `goal` bytes of the stack are in use and compares what comes back with what the frames were given.
-private func dive(_ run: StressRun, _ goal: Int, _ seed: UInt64, _ group: WaitGroup) {
-  var diver = Diver(random: Random(seed: seed, stream: 0), top: stackPointer(), goal: goal)
+private func dive(_ run: StressRun, _ ferry: Ferry, _ goal: Int, _ seed: UInt64, _ group: WaitGroup) {
+  var diver = Diver(
+    random: Random(seed: seed, stream: 0), traveller: Traveller(run, on: ferry), top: stackPointer(), goal: goal)
   let sum = diver.descend(1)
   run.check(diver.damaged == 0, "\(diver.damaged) words of \(diver.frames) frames were damaged, goal \(goal)")
   run.check(sum == diver.expected, "wrong checksum of \(diver.frames) frames, goal \(goal)")
   run.count(diver.frames)
-  run.countMigrations(diver.migrations.migrations)
   group.done()
 }
 
 /// One goroutine's descent.
-private struct Diver {
+private struct Diver: ~Copyable {
   var random: Random
+  var traveller: Traveller
   let top: Int
   let goal: Int
   var frames = 0
   var damaged = 0
   /// The sum that the descent has to come back with.
   var expected: UInt64 = 0
-  var migrations = MigrationCounter()
 
-  init(random: Random, top: Int, goal: Int) {
+  init(random: Random, traveller: consuming Traveller, top: Int, goal: Int) {
     self.random = random
+    self.traveller = traveller
     self.top = top
     self.goal = goal
   }
@@ -74,17 +77,12 @@ private struct Diver {
       if top - stackPointer() < goal {
         sum = descend(depth + 1)
       } else {
-        for _ in 0..<random.pick(1...3) { pause() }
+        for _ in 0..<random.pick(1...3) { traveller.pause(&random) }
       }
-      if random.oneIn(64) { pause() }
+      if random.oneIn(64) { traveller.pause(&random) }
       for index in words.indices where words[index] != key ^ UInt64(index) { damaged += 1 }
       return sum &+ (words[0] &* depth)
     }
-  }
-
-  private mutating func pause() {
-    Goroutine.yield()
-    migrations.observe()
   }
 }
 

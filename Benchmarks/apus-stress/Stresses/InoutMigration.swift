@@ -9,17 +9,15 @@ import Apus
   // Each of the globals belongs to whoever has received its token.
   let tokens = Channel<Int>(capacity: 2)
   for token in 0..<2 { tokens.send(token) }
-  let trips = Channel<Channel<Int>>()
-  go { while let answer = trips.receive() { answer.send(1) } }
+  let ferry = Ferry()
   run.withWorkers(16) { worker, random in
     let ledger = Ledger()
-    let answer = Channel<Int>()
     var expected = 0
-    var migrations = MigrationCounter()
+    var traveller = Traveller(run, on: ferry)
     while !run.isOver {
       let depth = random.pick(1...12)
       expected += depth
-      change(&ledger.first, ledger, depth) { wait(trips, answer, &random, &migrations) }
+      change(&ledger.first, ledger, depth) { traveller.pause(&random) }
       run.check(
         ledger.total == expected, "worker \(worker): the ledger holds \(ledger.total), not \(expected)")
       if random.oneIn(4) {
@@ -27,7 +25,7 @@ import Apus
         let before = shared(token)
         changeShared(token) {
           ledger.first += 1
-          wait(trips, answer, &random, &migrations)
+          traveller.pause(&random)
         }
         run.check(shared(token) == before + 2, "the global \(token) lost a change")
         expected += 1
@@ -35,23 +33,8 @@ import Apus
       }
       run.count(depth)
     }
-    run.countMigrations(migrations.migrations)
   }
-  trips.close()
-}
-
-/// Something that takes the goroutine off its thread: a yield, or a message there and back.
-@inline(never)
-private func wait(
-  _ trips: Channel<Channel<Int>>, _ answer: Channel<Int>, _ random: inout Random, _ migrations: inout MigrationCounter
-) {
-  if random.oneIn(3) {
-    trips.send(answer)
-    _ = answer.receive()
-  } else {
-    Goroutine.yield()
-  }
-  migrations.observe()
+  ferry.close()
 }
 
 /// Adds `depth` to the ledger, one at each level, each level inside the access of the one before and to another

@@ -4,8 +4,9 @@ import Foundation
 /// Goroutines that put random records through Foundation's JSON encoder and decoder, whose frames are large and which
 /// keep state of their own, with yields between.
 @Sendable func json(_ run: StressRun) {
+  let ferry = Ferry()
   run.withWorkers(8) { _, random in
-    var migrations = MigrationCounter()
+    var traveller = Traveller(run, on: ferry)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     let decoder = JSONDecoder()
@@ -13,11 +14,9 @@ import Foundation
       let record = Record(depth: random.pick(0...4), &random)
       do {
         let data = try encoder.encode(record)
-        Goroutine.yield()
-        migrations.observe()
+        traveller.pause(&random)
         let copy = try decoder.decode(Record.self, from: data)
-        Goroutine.yield()
-        migrations.observe()
+        traveller.pause(&random)
         run.check(copy == record, "a record came back from JSON as another")
         run.check(try encoder.encode(copy) == data, "a record's copy has another JSON")
       } catch {
@@ -25,8 +24,8 @@ import Foundation
       }
       run.count()
     }
-    run.countMigrations(migrations.migrations)
   }
+  ferry.close()
 }
 
 /// Something of every kind that JSON has.

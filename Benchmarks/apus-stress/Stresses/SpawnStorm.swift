@@ -24,7 +24,7 @@ func spawnRound(_ run: StressRun, _ random: inout Random) {
     expected = random.pick(1...5000)
     storm.group.add(expected)
     for _ in 0..<expected {
-      go(Parcel(storm)) { $0.storm.arrive() }
+      go(Parcel(storm)) { $0.arrive() }
       if random.oneIn(500) { Goroutine.yield() }
     }
   case 2:
@@ -32,7 +32,7 @@ func spawnRound(_ run: StressRun, _ random: inout Random) {
     for _ in 0..<expected {
       let parcel = Parcel(storm)
       storm.group.go {
-        parcel.storm.ran.wrappingAdd(1, ordering: .relaxed)
+        parcel.open()
         Goroutine.yield()
       }
     }
@@ -43,7 +43,7 @@ func spawnRound(_ run: StressRun, _ random: inout Random) {
       let parcel = Parcel(storm)
       go(stackSize: random.pick(16 << 10...1 << 20)) {
         Goroutine.yield()
-        parcel.storm.arrive()
+        parcel.arrive()
       }
     }
   }
@@ -52,10 +52,10 @@ func spawnRound(_ run: StressRun, _ random: inout Random) {
   run.check(ran >= expected, "\(expected - ran) goroutines of \(expected) did not run")
   run.check(ran <= expected, "\(ran - expected) goroutines ran more than once")
   run.count(ran)
+  run.countMigrations(storm.elsewhere.load(ordering: .relaxed))
   // A goroutine is done before its closure is released, so the last ones may still be about to.
-  for _ in 0..<1_000_000 where storm.parcels.load(ordering: .relaxed) != 0 { Goroutine.yield() }
-  let parcels = storm.parcels.load(ordering: .relaxed)
-  run.check(parcels == 0, "\(parcels) closures or arguments were not released")
+  let isEmpty = run.waitUntil { storm.parcels.load(ordering: .relaxed) == 0 }
+  run.check(isEmpty, "\(storm.parcels.load(ordering: .relaxed)) closures or arguments were not released")
 }
 
 /// A goroutine of a tree: it spawns up to four more while the round's budget lasts, and then is done.
@@ -65,7 +65,7 @@ private func growTree(_ storm: Storm, _ seed: UInt64) {
   go((Parcel(storm), seed)) { parcel, seed in
     let storm = parcel.storm
     var random = Random(seed: seed, stream: 0)
-    storm.ran.wrappingAdd(1, ordering: .relaxed)
+    parcel.open()
     let alone = storm.branches.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0
     for _ in 0..<random.pick(alone ? 1...4 : 0...4) {
       guard storm.take() else { break }
@@ -83,17 +83,14 @@ private final class Storm: Sendable {
   let group = WaitGroup()
   /// The goroutines that have run.
   let ran = Atomic<Int>(0)
+  /// Those of them that began on another thread than they were spawned on.
+  let elsewhere = Atomic<Int>(0)
   /// The parcels that exist.
   let parcels = Atomic<Int>(0)
   /// How many goroutines a tree is to have from here on, the current one included.
   let budget = Atomic<Int>(0)
   /// The goroutines of a tree that are spawned and have not begun.
   let branches = Atomic<Int>(1)
-
-  func arrive() {
-    ran.wrappingAdd(1, ordering: .relaxed)
-    group.done()
-  }
 
   /// Takes one more goroutine from the budget; false when it is used up. The last one is the root's, which is there
   /// without having been taken.
@@ -112,10 +109,23 @@ private final class Storm: Sendable {
 /// What a goroutine is given to hold: it counts itself, so that one never released is noticed.
 private final class Parcel: Sendable {
   let storm: Storm
+  private let origin = ThreadRecord.current.number
 
   init(_ storm: Storm) {
     self.storm = storm
     storm.parcels.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Counts the goroutine that holds it as one that has run.
+  func open() {
+    if ThreadRecord.current.number != origin { storm.elsewhere.wrappingAdd(1, ordering: .relaxed) }
+    storm.ran.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Counts the goroutine and has it done.
+  func arrive() {
+    open()
+    storm.group.done()
   }
 
   deinit { storm.parcels.wrappingSubtract(1, ordering: .relaxed) }

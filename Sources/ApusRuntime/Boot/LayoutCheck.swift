@@ -15,12 +15,14 @@ enum LayoutCheck {
 
   /// Sizes, offsets and atomics, tried on the record of the starting thread.
   static func check(_ m: MRef) {
-    require(MemoryLayout<apus_g_head>.size == 40 && MemoryLayout<apus_m_head>.size == 40, "sizes of the heads")
+    require(MemoryLayout<apus_g_head>.size == 32 && MemoryLayout<apus_m_head>.size == 40, "sizes of the heads")
     let g = m.g0
     require(offset(of: &g.pointee.head, in: g) == 0, "G's head is not its first field")
     require(offset(of: &m.pointee.head, in: m) == 0, "M's head is not its first field")
     require(UInt(bitPattern: g.slotAddress) % 16 == 0, "G's slot is not aligned")
     require(MemoryLayout<Slot>.size == 64, "G's slot has not 64 bytes")
+    require(UInt(bitPattern: g.slotAddress) - UInt(bitPattern: g) == 64, "G's slot is not its second cache line")
+    require(MemoryLayout<G>.size <= 192, "G is larger than three cache lines")
     require(MemoryLayout<Entry>.size == 16, "an entry has not two words")
     let word = Atomic<UInt64>(1 << 40)
     require(

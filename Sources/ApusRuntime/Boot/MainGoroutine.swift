@@ -10,7 +10,7 @@ enum MainGoroutine {
   static func spawn(_ arguments: ProgramArguments) {
     let g = Spawn.allocate(stackOrder: stackOrder)
     assert(g.pointee.head.id == 1, "main is not goroutine 1")
-    g.slotAddress.bindMemory(to: ProgramArguments.self, capacity: 1).initialize(to: arguments)
+    g.payloadAddress.bindMemory(to: ProgramArguments.self, capacity: 1).initialize(to: arguments)
     Spawn.submit(g, Entry { main($0.assumingMemoryBound(to: ProgramArguments.self).move()) })
   }
 

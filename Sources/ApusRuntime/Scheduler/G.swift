@@ -72,21 +72,18 @@ public struct G: ~Copyable {
   var needsCare: UInt8 = 0
   /// The order of the stack it wants (`StackSize`); what it has once it runs.
   var stackOrder: UInt8 = 0
-  /// Before the goroutine runs: the payload of `entry`. While it is parked: the element that is handed over. A cache line
-  /// of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
-  @usableFromInline var slot = Slot()
-
-  /// The M that runs it; nil while nobody does.
-  var m: MRef?
   /// The next in the run queue or free list that holds it; that list's owner writes it.
   var link: GRef?
+
+  /// Before the goroutine runs: its entry and the entry's payload, written by `go`, taken by `goroutineMain`. While it is
+  /// parked: the element that is handed over. A cache line of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
+  @usableFromInline var slot = Slot()
+
   /// `lockToThread`: the M, and how often.
   var lockedM: MRef?
   var lockCount: Int32 = 0
   /// The goroutine that spawned it.
   package internal(set) var creator: UInt64 = 0
-  /// What it runs; set by `newproc`, read once by `goroutineMain`.
-  @usableFromInline var entry: Entry?
   /// Its place in the queue of what it waits for. One is enough for everything but `select`.
   public var waiter: Waiter
   /// A foreign thread sleeps here.
@@ -127,6 +124,20 @@ extension UnsafeMutablePointer where Pointee == G {
     withUnsafeMutablePointer(to: &pointee.slot) { UnsafeMutableRawPointer($0) }
   }
 
+  /// Where the entry lies before the goroutine runs: the slot's first two words.
+  @inlinable
+  @inline(__always)
+  public var entryAddress: UnsafeMutablePointer<Entry> {
+    slotAddress.assumingMemoryBound(to: Entry.self)
+  }
+
+  /// Where the entry's payload lies: the rest of the slot, `SlotSize.payload` bytes.
+  @inlinable
+  @inline(__always)
+  public var payloadAddress: UnsafeMutableRawPointer {
+    slotAddress + MemoryLayout<Entry>.stride
+  }
+
   /// The address of the goroutine's own waiter.
   @inlinable
   @inline(__always)
@@ -138,5 +149,7 @@ extension UnsafeMutablePointer where Pointee == G {
 /// The size and alignment of a goroutine's slot.
 public enum SlotSize {
   @inlinable @inline(__always) public static var bytes: Int { 64 }
+  /// What is left of it beside an entry.
+  @inlinable @inline(__always) public static var payload: Int { 48 }
   @inlinable @inline(__always) public static var alignment: Int { 16 }
 }

@@ -14,7 +14,7 @@ public enum Park {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
     assert(g.pointee.status == .running, "a goroutine parks that does not run")
-    assert(g != m.g0, "the scheduler's own stack parks")
+    assert(m.pointee.isForeign || g != m.g0, "the scheduler's own stack parks")
     g.pointee.waitReason = reason
     g.pointee.setStatus(.waiting)
     if m.pointee.isForeign {

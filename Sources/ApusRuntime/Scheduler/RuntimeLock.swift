@@ -30,15 +30,20 @@ public struct RuntimeLock: ~Copyable {
 
   /// Gives the lock back. The caller holds it, on the thread of `m`, which need not be the thread that took it: a
   /// goroutine that parks leaves its lock to whoever runs next on the same M.
+  ///
+  /// From the exchange on, the lock may be gone: whoever takes it next may be the last to need what it is in, and free
+  /// it. So nothing of it is read afterwards; its address may still be woken, which is no access, and a sleeper that
+  /// is there for another reason tests its own word again.
   @inlinable
   @inline(__always)
   public func unlock(_ m: MRef) {
-    let before = word.exchange(0, ordering: .releasing)
-    assert(before != 0, "unlock of a lock that nobody holds")
-    if before == 2 { wakeOne() }
     #if DEBUG
       m.pointee.noteRelease(rank)
     #endif
+    let address = address
+    let before = word.exchange(0, ordering: .releasing)
+    assert(before != 0, "unlock of a lock that nobody holds")
+    if before == 2 { Self.wakeOne(address) }
     m.pointee.head.locks &-= 1
   }
 
@@ -61,14 +66,16 @@ public struct RuntimeLock: ~Copyable {
 
   @usableFromInline
   @inline(never)
-  func wakeOne() {
+  static func wakeOne(_ address: UnsafeMutablePointer<UInt32>) {
     Futex.wake(address)
   }
 
   /// True while anybody holds the lock; for assertions.
   var isHeld: Bool { word.load(ordering: .relaxed) != 0 }
 
-  private var address: UnsafeMutablePointer<UInt32> {
+  @inlinable
+  @inline(__always)
+  var address: UnsafeMutablePointer<UInt32> {
     withUnsafePointer(to: word) {
       UnsafeMutableRawPointer(mutating: UnsafeRawPointer($0)).assumingMemoryBound(to: UInt32.self)
     }

@@ -63,7 +63,6 @@ enum Schedule {
   static func begin(_ g: GRef, on m: MRef) {
     assert(g.pointee.status == .runnable, "a goroutine is run that is not runnable")
     g.pointee.setStatus(.running)
-    g.pointee.m = m
     let p = m.pointee.p.unsafelyUnwrapped
     p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }

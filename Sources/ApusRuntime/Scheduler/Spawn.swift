@@ -31,7 +31,7 @@ public enum Spawn {
   @inlinable
   @inline(__always)
   public static func submit(_ g: GRef, _ entry: Entry) {
-    g.pointee.entry = entry
+    g.entryAddress.initialize(to: entry)
     submit(g)
   }
 
@@ -75,7 +75,6 @@ public enum Spawn {
   private static func retire(_ g: GRef, on m: MRef) {
     let p = m.pointee.p.unsafelyUnwrapped
     g.pointee.setStatus(.dead)
-    g.pointee.m = nil
     if g.pointee.kind == .user {
       p.pointee.liveBalance.store(p.pointee.liveBalance.load(ordering: .relaxed) &- 1, ordering: .relaxed)
     }
@@ -110,7 +109,6 @@ public enum Spawn {
         if !taken.inherits { p.pointee.schedTick &+= 1 }
         next.pointee.head.stack_lo = g.pointee.head.stack_lo
         next.pointee.head.stack_hi = g.pointee.head.stack_hi
-        next.pointee.head.guard_lo = g.pointee.head.guard_lo
         next.pointee.needsCare = 0
         g.pointee.head.stack_hi = 0
         m.pointee.after = .nothing
@@ -137,9 +135,8 @@ public enum Spawn {
 public func goroutineMain() {
   Switch.finish()
   let g = currentMOrNil().unsafelyUnwrapped.currentG
-  let entry = g.pointee.entry.unsafelyUnwrapped
-  g.pointee.entry = nil
-  entry.run(g.slotAddress)
+  let entry = g.entryAddress.move()
+  entry.run(g.payloadAddress)
 }
 
 /// Where the first function of every goroutine returns to.

@@ -63,7 +63,6 @@ enum Switch {
   static func bind(_ g: GRef, to stack: Stack) {
     g.pointee.head.stack_lo = stack.lo
     g.pointee.head.stack_hi = stack.hi
-    g.pointee.head.guard_lo = stack.guardLo
     g.pointee.head.sp = apus_make_context(stack.hi)
     g.pointee.needsCare &= ~G.hasNoStack
   }

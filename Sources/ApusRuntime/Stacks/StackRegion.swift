@@ -7,8 +7,7 @@ import CApus
 /// kernels get guards by mprotect, two mappings a stack; there the limit is `vm.max_map_count`, and meeting it is a clear
 /// fatal error.
 struct StackRegion {
-  /// Functions with large frames have no stack probes: the guard is wider than most frames.
-  static var guardSize: UInt { 64 << 10 }
+  static var guardSize: UInt { UInt(APUS_STACK_GUARD) }
   /// Slots are prepared in batches, a few system calls each.
   private static var batch: Int { 64 }
   /// The most address space that one reservation takes.

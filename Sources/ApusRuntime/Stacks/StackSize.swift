@@ -16,11 +16,10 @@ package enum StackSize {
   static var orders: ClosedRange<UInt8> { 14...30 }
 }
 
-/// One goroutine's stack: [lo, hi) is usable, [guardLo, lo) faults.
+/// One goroutine's stack: [lo, hi) is usable, the guard below it faults.
 struct Stack {
   var hi: UInt
   var order: UInt8
 
   var lo: UInt { hi - 1 << UInt(order) }
-  var guardLo: UInt { lo - StackRegion.guardSize }
 }

@@ -8,14 +8,18 @@
 /// Both halves of the runtime carry this number; `moduledataverify` refuses to start when they differ.
 #define APUS_RUNTIME_VERSION 1
 
+/// The guard below a goroutine's stack. Functions with large frames have no stack probes, so it is wider than most
+/// frames.
+#define APUS_STACK_GUARD ((uintptr_t)65536)
+
 /// The head of a goroutine. Written by the M that runs the goroutine, or by whoever holds it off the run queues.
 typedef struct apus_g_head {
   /// The saved stack pointer; valid only while the goroutine is not running.
   uintptr_t sp;
-  /// The usable stack is [stack_lo, stack_hi); the guard is [guard_lo, stack_lo). All zero while no stack is bound.
+  /// The usable stack is [stack_lo, stack_hi); below it are APUS_STACK_GUARD bytes that fault. Zero while no stack is
+  /// bound. A scheduler's goroutine has its thread's own stack, without our guard.
   uintptr_t stack_lo;
   uintptr_t stack_hi;
-  uintptr_t guard_lo;
   /// The goroutine's number; main is 1, system goroutines have one too, g0 has 0.
   uint64_t id;
 } apus_g_head;
