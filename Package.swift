@@ -23,7 +23,7 @@ let package = Package(
     .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .executableTarget(
-      name: "apus-bench", dependencies: ["Apus"], path: "Benchmarks/apus-bench",
+      name: "apus-bench", dependencies: ["Apus", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
     .executableTarget(
       name: "apus-stress", dependencies: ["Apus"], path: "Benchmarks/apus-stress",

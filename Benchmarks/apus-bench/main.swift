@@ -17,6 +17,8 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("skynet", skynet),
   ("parked", parked),
   ("sieve", sieve),
+  ("clock", clockReads),
+  ("cpus", processorCount),
 ]
 
 let options = Options(CommandLine.arguments)

@@ -75,7 +75,8 @@ enum Launch {
     _ argument: consuming Argument, _ body: @escaping (consuming sending Argument) -> Void
   ) {
     if MemoryLayout<Payload<Argument>>.size <= SlotSize.payload
-      && MemoryLayout<Payload<Argument>>.alignment <= SlotSize.alignment {
+      && MemoryLayout<Payload<Argument>>.alignment <= SlotSize.alignment
+    {
       let g = Spawn.allocate()
       g.payloadAddress.bindMemory(to: Payload<Argument>.self, capacity: 1).initialize(to: Payload(body, argument))
       Spawn.submit(g, Entry { $0.assumingMemoryBound(to: Payload<Argument>.self).move()() })

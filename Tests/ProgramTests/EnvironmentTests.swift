@@ -76,10 +76,10 @@ private struct BootStep {
 
   /// The steps from the entry point to `main`, by the names of Go's runtime.
   static let expectedNames: [Substring] = [
-    "_rt0_amd64_linux", "rt0_go", "stackguard", "settls", "check", "args", "sysargs",
+    "_rt0_amd64_linux", "rt0_go", "stackguard", "cpuinfo", "settls", "check", "args", "sysargs",
     "vdso_init_from_sysinfo_ehdr", "vdso_parse_symbols", "osinit", "getproccount", "schedinit", "tracebackinit",
-    "moduledataverify", "stackinit", "mcommoninit", "alginit", "msigsave", "goargs", "goenvs", "parsedebugvars",
-    "procresize", "newproc", "newproc1", "mstart", "mstart1", "minit", "schedule", "execute", "gogo", "main_init",
-    "main_main",
+    "moduledataverify", "stackinit", "mcommoninit", "alginit", "itabsinit", "msigsave", "goargs", "goenvs",
+    "parsedebugvars", "procresize", "newproc", "newproc1", "mstart", "mstart1", "minit", "schedule", "execute",
+    "gogo", "main", "main_init", "main_main", "exit",
   ]
 }

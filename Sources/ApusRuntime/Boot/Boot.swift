@@ -11,7 +11,8 @@ enum Boot {
   static func start(_ arguments: ProgramArguments) -> Never {
     var trace = BootTrace(environment: arguments.environment)
     trace.step(
-      entryName, atTicks: apus_get_entry_ticks(), "entry \(hex(apus_entry_address())), sp \(hex(apus_get_initial_sp()))")
+      entryName, atTicks: apus_get_entry_ticks(), "entry \(hex(apus_entry_address())), sp \(hex(apus_get_initial_sp()))"
+    )
     trace.step("rt0_go", "argc \(arguments.count), libc and the Swift runtime are up")
     let bounds = Thread.stackBounds
     let here = apus_frame_pointer()
@@ -27,7 +28,8 @@ enum Boot {
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, fault handlers installed, exclusivity list "
         + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))"))
-    trace.step("schedule", "local queue \(m.pointee.p.unsafelyUnwrapped.pointee.queue.count), global queue \(sched.pointee.global.count)")
+    let queued = m.pointee.p.unsafelyUnwrapped.pointee.queue.count
+    trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace
     Schedule.loop(m)
     // The program locked its main goroutine to the main thread and ended it without ending the process.
@@ -56,24 +58,25 @@ enum Boot {
     trace.step("args", "\(environment.argumentCount) arguments, \(environment.environmentCount) variables")
     trace.step(
       "sysargs",
-      "\(vector.count) auxiliary entries: AT_PAGESZ \(vector.pageSize), AT_RANDOM \(hex(UInt(bitPattern: vector.random))), "
-        + "AT_MINSIGSTKSZ \(vector.minSignalStackSize)")
+      "\(vector.count) auxiliary entries: AT_PAGESZ \(vector.pageSize), AT_RANDOM at "
+        + "\(hex(UInt(bitPattern: vector.random))), AT_MINSIGSTKSZ \(vector.minSignalStackSize)")
     let vdso = VirtualSharedObject(header: vector.sysinfoEHDR)
     trace.step(
       "vdso_init_from_sysinfo_ehdr",
-      vdso.map { "AT_SYSINFO_EHDR \(hex($0.loadStart)), \($0.loadEnd - $0.loadStart) bytes" } ?? "no vDSO: libc's clock")
+      vdso.map { "AT_SYSINFO_EHDR \(hex($0.loadStart)), \($0.loadEnd - $0.loadStart) bytes" } ?? "no vDSO: libc's clock"
+    )
     if let vdso { apus_set_clock_function(vdso.clockGettime) }
     trace.step("vdso_parse_symbols", vdso.map(describe) ?? "none")
 
     var facts = MachineFacts()
     facts.startNanoseconds = Clock.nanotime()
+    trace.step("osinit", "page \(vector.pageSize) bytes, huge page \(HugePage.readSize()) bytes")
     let processors = ProcessorCount.read(
       processorsAreSet: environment.value(of: "GOMAXPROCS") != nil, alwaysReadsQuota: trace.isOn)
     facts.cpuCount = processors.affinity
     trace.step("getproccount", "\(processors.affinity) in the affinity mask, quota " + describe(processors))
     facts.pageSize = vector.pageSize
     facts.signalStackSize = SignalStack.size(minimum: vector.minSignalStackSize, page: vector.pageSize)
-    trace.step("osinit", "\(processors.affinity) processors, huge page \(HugePage.readSize()) bytes")
 
     // From here on Go calls it `schedinit`.
     trace.step("schedinit", "at most 10000 threads")
@@ -81,21 +84,22 @@ enum Boot {
     let modules = ModuleData.collect()
     if case .failed(let reason) = modules.verify(entry: vector.entry) { FatalReport.fatalError(reason) }
     trace.step(
-      "moduledataverify", "\(modules.imageCount) images, \(modules.count) text ranges sorted and disjoint, entry inside")
+      "moduledataverify", "\(modules.imageCount) images, \(modules.count) text ranges sorted and disjoint, entry inside"
+    )
 
     let knobs = Knobs(environment: environment.environment)
     facts.seed = seed(vector, knobs)
     makeScheduler(facts, knobs, modules)
-    trace.step(
-      "stackinit", "\(1 << Int(sched.pointee.stackPools.defaultOrder)) bytes a goroutine, guards of \(StackRegion.guardSize)")
+    let stackSize = 1 << Int(sched.pointee.stackPools.defaultOrder)
+    trace.step("stackinit", "\(stackSize) bytes a goroutine, guards of \(StackRegion.guardSize)")
     sched.pointee.threadCount = mainThread ? 1 : 0
     sched.pointee.nextMID = 1
     Threads.register(m, id: mainThread ? 0 : -1)
     Threads.makeCurrent(m)
     trace.step("mcommoninit", "m\(m.pointee.id) on allm, random state seeded")
-    trace.step("alginit", "seed \(hex(UInt(truncatingIfNeeded: facts.seed))) from " + (knobs.seed == nil ? "AT_RANDOM" : "GODEBUG"))
+    trace.step("alginit", "seed \(hex(UInt(facts.seed))) from " + (knobs.seed == nil ? "AT_RANDOM" : "GODEBUG"))
     Metadata.prepare()
-    trace.step("itabsinit", "conformances that the first print looks up")
+    trace.step("itabsinit", "reflection metadata and the conformances that a print looks up, on the system stack")
     _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
     trace.step("msigsave", "signal mask \(hex(UInt(sched.pointee.facts.signalMask)))")
     trace.step("goargs", environment.agreesWithCommandLine() ? "CommandLine agrees" : "CommandLine differs")
@@ -129,7 +133,8 @@ enum Boot {
     MainGoroutine.spawn(arguments)
     trace.step("newproc", "goroutine 1 for runtime.main")
     trace.step(
-      "newproc1", "stack of \(1 << Int(MainGoroutine.stackOrder)) bytes when it first runs, returns to goexit, runnable in P0's queue")
+      "newproc1",
+      "stack of \(1 << Int(MainGoroutine.stackOrder)) bytes when it first runs, returns to goexit, in P0's queue")
   }
 
   /// AT_RANDOM's sixteen bytes, folded; or the number that the user gave.

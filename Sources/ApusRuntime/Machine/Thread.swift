@@ -3,7 +3,9 @@ import CApus
 /// Operating-system threads.
 enum Thread {
   /// Starts a detached thread; 0 or an errno.
-  static func start(_ body: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ argument: UnsafeMutableRawPointer) -> Int32 {
+  static func start(
+    _ body: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ argument: UnsafeMutableRawPointer
+  ) -> Int32 {
     -apus_thread_start(body, argument, stackSize)
   }
 

@@ -19,17 +19,17 @@ enum Exclusivity {
       apus_begin_access(search, &search.pointee.node)
       search.pointee.target = UInt(bitPattern: withUnsafeMutablePointer(to: &search.pointee.node) { $0 })
       _ = apus_each_image(
-          { context, _, _, headers, count, tls in
-            guard let context, let headers, let tls else { return 0 }
-            let search = context.assumingMemoryBound(to: Search.self)
-            let size = apus_tls_segment_size(headers, count)
-            let words = tls.assumingMemoryBound(to: UInt.self)
-            for i in 0..<(size / 8) where words[i] == search.pointee.target {
-              search.pointee.found = words + i
-              return 1
-            }
-            return 0
-          }, search)
+        { context, _, _, headers, count, tls in
+          guard let context, let headers, let tls else { return 0 }
+          let search = context.assumingMemoryBound(to: Search.self)
+          let size = apus_tls_segment_size(headers, count)
+          let words = tls.assumingMemoryBound(to: UInt.self)
+          for i in 0..<(size / 8) where words[i] == search.pointee.target {
+            search.pointee.found = words + i
+            return 1
+          }
+          return 0
+        }, search)
       apus_end_access(&search.pointee.node)
     }
     // A word that still names the closed access was a copy of the address, not the list.

@@ -47,7 +47,8 @@ public struct GoroutineRegistry: ~Copyable {
     let header = arena.allocate(bytes: MemoryLayout<SlabHeader>.size)
       .bindMemory(to: SlabHeader.self, capacity: 1)
     let memory = arena.allocate(bytes: Self.recordStride * Self.slabCount)
-    header.initialize(to: SlabHeader(next: slabs, records: memory.assumingMemoryBound(to: G.self), count: Self.slabCount))
+    let records = memory.assumingMemoryBound(to: G.self)
+    header.initialize(to: SlabHeader(next: slabs, records: records, count: Self.slabCount))
     for i in 0..<Self.slabCount {
       let g = (memory + i * Self.recordStride).bindMemory(to: G.self, capacity: 1)
       g.initialize(to: G(g, kind: .user))

@@ -15,7 +15,7 @@ struct RunQueue: ~Copyable {
   /// Consumers write this, and the holder reads it at each put; `tail` and `next` are the holder's lines. Apart, so that
   /// thieves which look do not slow the holder down.
   fileprivate let head = Atomic<UInt32>(0)
-  fileprivate let separation: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+  fileprivate let separation = Slot()
   fileprivate let tail = Atomic<UInt32>(0)
   /// The address of the goroutine to run next, 0 for none: what the running goroutine just made ready. It inherits the
   /// running slice, so that two goroutines which wake each other are one unit to the scheduler.
@@ -168,7 +168,7 @@ struct OwnerQueue {
     if n == 0 { return nil }
     let last = t &+ (n &- 1)
     let bits = p.pointee.queue.ring[Int(last & 255)].load(ordering: .relaxed)
-    assert(last &- p.pointee.queue.head.load(ordering: .acquiring) < RunQueue.capacity, "stole more than there is room for")
+    assert(last &- p.pointee.queue.head.load(ordering: .acquiring) < RunQueue.capacity, "stole more than fits")
     if n > 1 { p.pointee.queue.tail.store(last, ordering: .releasing) }
     return GRef(bitPattern: bits)
   }

@@ -67,7 +67,8 @@ struct StackRegion {
         ranges[2 * i] = start + UInt(i * slotSize)
         ranges[2 * i + 1] = Self.guardSize
       }
-      return apus_process_madvise(ranges.baseAddress, count, APUS_MADV_GUARD_INSTALL) == Int64(count) * Int64(Self.guardSize)
+      let bytes = apus_process_madvise(ranges.baseAddress, count, APUS_MADV_GUARD_INSTALL)
+      return bytes == Int64(count) * Int64(Self.guardSize)
     }
     if done { return }
     for i in 0..<count {
