@@ -17,6 +17,8 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("skynet", skynet),
   ("parked", parked),
   ("sieve", sieve),
+  ("select2", { selecting(2, $0) }),
+  ("select8", { selecting(8, $0) }),
   ("clock", clockReads),
   ("cpus", processorCount),
 ]

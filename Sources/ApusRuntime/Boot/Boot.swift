@@ -18,7 +18,8 @@ enum Boot {
     let here = apus_frame_pointer()
     trace.step(
       "stackguard", "g0 on the system stack [\(hex(bounds.lo)), \(hex(bounds.hi))), sp \(hex(here))")
-    let m = initialize(&trace, mainThread: true)
+    // A link-time initialiser may have used the runtime: then it runs already, without m0.
+    let m = apus_get_sched() == nil ? initialize(&trace, mainThread: true) : joinLate(&trace)
     startMain(arguments, on: m, &trace)
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
     trace.step("mstart1", "g0 saved, loop of m0 begins")
@@ -28,7 +29,7 @@ enum Boot {
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, fault handlers installed, exclusivity list "
         + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))"))
-    let queued = m.pointee.p.unsafelyUnwrapped.pointee.queue.count
+    let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace
     Schedule.loop(m)
@@ -109,6 +110,21 @@ enum Boot {
     let count = knobs.maxProcs > 0 ? knobs.maxProcs : processors.defaultProcessors
     resizeForTheFirstTime(to: min(count, Sched.processorLimit), m, keepsP: mainThread)
     trace.step("procresize", "GOMAXPROCS=\(count): P0 → m0, \(sched.pointee.idlePCount.load(ordering: .relaxed)) idle")
+    return m
+  }
+
+  /// The main thread becomes m0 of a runtime that has started without it. It has no P: goroutine 1, which is locked to it,
+  /// brings one.
+  private static func joinLate(_ trace: inout BootTrace) -> MRef {
+    let m = currentMOrNil() ?? Threads.take(id: 0)
+    m.pointee.id = 0
+    m.pointee.isForeign = false
+    m.g0.pointee.kind = .scheduler
+    Threads.makeCurrent(m)
+    sched.pointee.lock.lock(m)
+    sched.pointee.threadCount += 1
+    sched.pointee.lock.unlock(m)
+    trace.step("schedinit", "a link-time initialiser has started the runtime; m0 joins it")
     return m
   }
 

@@ -16,6 +16,7 @@ enum LazyStart {
     let m = Boot.initialize(&trace, mainThread: false)
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
+    FatalReport.installFaultHandlers()
     sched.pointee.bootTrace = trace
     sched.pointee.mainStarted.store(true, ordering: .relaxed)
   }

@@ -4,12 +4,15 @@ import Synchronization
 /// Goroutine 1 (Go's `runtime.main`): the functions registered for the start, the program's own `main`, the exit.
 enum MainGoroutine {
   /// As large as the main thread's stack would be (RLIMIT_STACK): a `main` may rely on that.
-  static var stackOrder: UInt8 { StackSize.order(of: max(Int(apus_stack_limit()), StackSize.standard)) }
+  static var stackOrder: UInt8 { StackSize.order(of: max(Int(clamping: apus_stack_limit()), StackSize.standard)) }
 
-  /// Makes goroutine 1 runnable on the current M's P. Boot calls it once.
+  /// Makes goroutine 1 runnable. Boot calls it once, on m0. Where m0 has no P, the goroutine is locked to it until it
+  /// runs: an async `main` has to begin on the main thread.
   static func spawn(_ arguments: ProgramArguments) {
+    let m = currentM()
     let g = Spawn.allocate(stackOrder: stackOrder)
-    assert(g.pointee.head.id == 1, "main is not goroutine 1")
+    g.pointee.head.id = Sched.mainID
+    if m.pointee.p == nil { LockedThread.lock(g, to: m) }
     g.payloadAddress.bindMemory(to: ProgramArguments.self, capacity: 1).initialize(to: arguments)
     Spawn.submit(g, Entry { main($0.assumingMemoryBound(to: ProgramArguments.self).move()) })
   }
@@ -17,6 +20,7 @@ enum MainGoroutine {
   private static func main(_ arguments: ProgramArguments) {
     var trace = sched.pointee.bootTrace
     let g = currentM().currentG
+    if g.pointee.lockedM != nil { LockedThread.unlockCurrent() }
     trace.step("execute", "goroutine \(g.pointee.head.id) from P0's queue, running on m\(currentM().pointee.id)")
     trace.step("gogo", "stack [\(Boot.hex(g.pointee.head.stack_lo)), \(Boot.hex(g.pointee.head.stack_hi)))")
     // From here on a spawned goroutine may start threads.

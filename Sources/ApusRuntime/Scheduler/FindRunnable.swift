@@ -78,14 +78,15 @@ enum FindRunnable {
       m.pointee.spinning = false
       let before = sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent).oldValue
       precondition(before > 0, "the count of spinning threads fell below zero")
-      if let g = lookOnceMore(m) { return g }
-      if m.pointee.p != nil { return nil }
     }
+    if let g = lookOnceMore(m) { return g }
+    if m.pointee.p != nil { return nil }
     Threads.stop(m)
     return nil
   }
 
-  /// The last spinner's second look, without a P. When it finds something it takes an idle P and spins again: it may have
+  /// The second look, without a P, of every thread that gives its P away (Go's spinners alone; here a submitter that sees
+  /// no idle P wakes nobody, so whoever makes a P idle looks). When it finds something it takes an idle P and spins again: it may have
   /// found one goroutine of many.
   private static func lookOnceMore(_ m: MRef) -> GRef? {
     sched.pointee.lock.lock(m)

@@ -18,6 +18,8 @@ public enum ForeignThread {
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
     m.g0.pointee.setStatus(.running)
+    m.g0.pointee.head.stack_lo = 0
+    m.g0.pointee.head.stack_hi = 0
     m.pointee.accessListHead = nil
     Threads.makeCurrent(m)
     armThreadEnd(m)
@@ -25,10 +27,10 @@ public enum ForeignThread {
   }
 
   /// Parks the stand-in: blocks the thread until `wake`.
-  static func wait(_ g: GRef, on m: MRef, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
+  static func wait(_ g: GRef, on m: MRef, unlocking unlock: () -> Void) {
     // Cleared before the lock is released: whoever wakes it has to find it under the lock first.
     g.pointee.foreignNote.clear()
-    lock.pointee.unlock(m)
+    unlock()
     g.pointee.foreignNote.sleep()
     g.pointee.setStatus(.running)
   }
@@ -43,6 +45,8 @@ public enum ForeignThread {
     apus_thread_end_arm(
       { argument in
         guard let m = argument?.assumingMemoryBound(to: M.self) else { return }
+        // The main thread may have been one and be m0 by now.
+        if !m.pointee.isForeign { return }
         apus_set_current_m(nil)
         ThreadRecord.free(m)
       }, UnsafeMutableRawPointer(m))

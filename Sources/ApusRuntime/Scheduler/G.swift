@@ -40,22 +40,6 @@ public struct Entry {
   }
 }
 
-/// One goroutine's place in a queue of waiters (Go's `sudog`). The queue's lock protects every field.
-public struct Waiter: ~Copyable {
-  public let g: GRef
-  @usableFromInline var next: UnsafeMutablePointer<Waiter>?
-  @usableFromInline var previous: UnsafeMutablePointer<Waiter>?
-  /// Where a sender's element lies, or a receiver wants one. Never on the goroutine's stack: while the goroutine is
-  /// parked, nobody else writes there.
-  public var element: UnsafeMutableRawPointer?
-  /// Written by whoever wakes the waiter, before `ready`: a partner came (true), or the channel was closed (false).
-  public var succeeded = false
-
-  init(_ g: GRef) {
-    self.g = g
-  }
-}
-
 public struct G: ~Copyable {
   /// The part that assembly and the signal handler know. First, at offset 0.
   public var head = apus_g_head()
@@ -79,13 +63,13 @@ public struct G: ~Copyable {
   /// parked: the element that is handed over. A cache line of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
   @usableFromInline var slot = Slot()
 
-  /// `lockToThread`: the M, and how often.
+  /// `lockToThread`: the M, and (below) how often.
   var lockedM: MRef?
-  var lockCount: Int32 = 0
   /// The goroutine that spawned it.
   package internal(set) var creator: UInt64 = 0
   /// Its place in the queue of what it waits for. One is enough for everything but `select`.
   public var waiter: Waiter
+  var lockCount: Int32 = 0
   /// A foreign thread sleeps here.
   let foreignNote = Note()
   init(_ address: GRef, kind: GKind) {

@@ -6,6 +6,8 @@ public struct GoroutineRegistry: ~Copyable {
   // Under lock.
   var free = GList()
   var arena = PersistentArena()
+  /// Free frames of `select` that no P has.
+  var selectFrames: UnsafeMutablePointer<SelectFrame>?
   /// The newest slab; the others by `SlabHeader.next`. Read by dumps while the world stands still.
   var slabs: UnsafeMutablePointer<SlabHeader>?
   /// Goroutines spawned where there is no P (foreign threads).
@@ -40,6 +42,29 @@ public struct GoroutineRegistry: ~Copyable {
     let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
     registry.pointee.lock.lock(m)
     while list.count > keeping, let g = list.pop() { registry.pointee.free.push(g) }
+    registry.pointee.lock.unlock(m)
+  }
+
+  /// A frame of `select` for a P that has none, or a thread without a P.
+  static func newSelectFrame(on m: MRef) -> UnsafeMutablePointer<SelectFrame> {
+    let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
+    registry.pointee.lock.lock(m)
+    defer { registry.pointee.lock.unlock(m) }
+    if let frame = registry.pointee.selectFrames {
+      registry.pointee.selectFrames = frame.pointee.link
+      return frame
+    }
+    let capacity = SelectFrame.standardCapacity
+    return SelectFrame.make(
+      registry.pointee.arena.allocate(bytes: SelectFrame.size(capacity: capacity)), capacity: capacity)
+  }
+
+  /// Takes a frame back from a thread without a P.
+  static func keep(_ frame: UnsafeMutablePointer<SelectFrame>, on m: MRef) {
+    let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
+    registry.pointee.lock.lock(m)
+    frame.pointee.link = registry.pointee.selectFrames
+    registry.pointee.selectFrames = frame
     registry.pointee.lock.unlock(m)
   }
 

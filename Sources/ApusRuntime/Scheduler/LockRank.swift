@@ -5,7 +5,7 @@
 /// code can hold, no `swift_once`. A goroutine that holds one cannot be stopped (`M.head.locks` is above zero), but one
 /// that was stopped may hold any of those, and would never be resumed if a scheduler waited for it.
 public enum LockRank: UInt8 {
-  /// A channel's state and waiters. Ranked lowest: waking somebody under it takes the locks below.
+  /// A channel's state and waiters. A `select` holds several, in ascending order of address.
   case channel = 10
   /// The waiters of a semaphore root.
   case semaphore = 20

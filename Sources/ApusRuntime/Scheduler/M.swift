@@ -5,11 +5,13 @@ public typealias MRef = UnsafeMutablePointer<M>
 
 /// What remains to be done with the goroutine that was switched away from. Whatever publishes a goroutine (makes it
 /// possible for another thread to run it) must come after its registers are saved, so it is left in the M and done by
-/// whoever continues on that M: `Switch.finish`, the one place that reads it.
+/// whoever continues on that M, in `Switch.finish`.
 enum AfterSwitch: UInt8 {
   case nothing
   /// Release the lock under which the goroutine parked.
   case unlock
+  /// Release the locks of all channels of the `select` in which the goroutine parked.
+  case unlockAll
   /// Put the goroutine at the end of the local queue.
   case enqueueLocal
   /// Put the goroutine at the end of the global queue.
@@ -34,6 +36,7 @@ public struct M: ~Copyable {
   var after = AfterSwitch.nothing
   var afterG: GRef?
   var afterLock: UnsafeMutablePointer<RuntimeLock>?
+  var afterFrame: UnsafeMutablePointer<SelectFrame>?
   /// A goroutine already taken off its queue, for the scheduler loop to run first.
   var picked: GRef?
   var pickedInherits = false
@@ -51,7 +54,7 @@ public struct M: ~Copyable {
   /// The free list of `ThreadRecord`.
   var freeLink: MRef?
 
-  // Written once.
+  /// 0 for m0; -1 for a foreign thread. Written when the record is taken.
   package internal(set) var id: Int64 = 0
   /// All Ms, newest first; never taken off. Written before the M is published in `Sched.allM`.
   var allLink: MRef?
@@ -92,6 +95,9 @@ extension UnsafeMutablePointer where Pointee == M {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_m_head.self)
   }
 
+  /// Random bits for a choice that has to be uniform, not secret.
+  public func randomBits() -> UInt32 { pointee.nextRandom() }
+
   @inline(__always)
   func setCurrent(_ g: GRef) {
     pointee.head.current = UnsafeMutableRawPointer(g).assumingMemoryBound(to: apus_g_head.self)
@@ -117,10 +123,13 @@ public func currentM() -> MRef {
   extension M {
     /// Asserts the order of `LockRank`.
     @usableFromInline
-    mutating func noteAcquire(_ rank: LockRank) {
+    mutating func noteAcquire(_ rank: LockRank, amongEquals: Bool) {
       withUnsafeMutableBytes(of: &ranks) { bytes in
         if rankCount > 0 && rankCount <= 8 {
-          precondition(bytes[rankCount - 1] < rank.rawValue, "a scheduler lock was taken against the order of LockRank")
+          let last = bytes[rankCount - 1]
+          precondition(
+            last < rank.rawValue || (amongEquals && last == rank.rawValue),
+            "a scheduler lock was taken against the order of LockRank")
         }
         if rankCount < 8 { bytes[rankCount] = rank.rawValue }
       }

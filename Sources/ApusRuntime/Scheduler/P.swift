@@ -21,7 +21,7 @@ public struct P: ~Copyable {
   /// Above zero: leave the fast paths and go through the scheduler loop. Set by whoever stops the world, under
   /// `Sched.lock`; cleared by whoever starts it.
   let attention = Atomic<UInt32>(0)
-  /// The idle list, under `Sched.lock`.
+  /// The idle list, under `Sched.lock`; or the list that `Processors.resize` returns, which is its caller's.
   var link: PRef?
   /// The M that holds it; written by that M, or under `Sched.lock` while nobody does.
   var m: MRef?
@@ -37,6 +37,8 @@ public struct P: ~Copyable {
   var nextID: UInt64 = 0
   var lastID: UInt64 = 0
   var freeG = GList()
+  /// Free frames of `select`, by their links.
+  var selectFrames: UnsafeMutablePointer<SelectFrame>?
   /// Goroutines spawned less goroutines ended on this P; the sum over all Ps is the number that live.
   let liveBalance = Atomic<Int64>(0)
   var stacks: StackCache

@@ -18,12 +18,45 @@ public enum Park {
     g.pointee.waitReason = reason
     g.pointee.setStatus(.waiting)
     if m.pointee.isForeign {
-      ForeignThread.wait(g, on: m, unlocking: lock)
+      ForeignThread.wait(g, on: m) { lock.pointee.unlock(m) }
       return
     }
     m.pointee.after = .unlock
     m.pointee.afterLock = lock
     Schedule.leave(g, on: m)
+  }
+
+  /// The same for a goroutine that waits in several queues at once: releases all the frame's locks.
+  @inline(never)
+  public static func park(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
+    let m = currentMOrNil().unsafelyUnwrapped
+    let g = m.currentG
+    assert(g.pointee.status == .running, "a goroutine parks that does not run")
+    g.pointee.waitReason = reason
+    g.pointee.setStatus(.waiting)
+    if m.pointee.isForeign {
+      ForeignThread.wait(g, on: m) { frame.unlockAll(m) }
+      return
+    }
+    m.pointee.after = .unlockAll
+    m.pointee.afterFrame = frame
+    Schedule.leave(g, on: m)
+  }
+
+  /// Parks the current goroutine for ever.
+  @inline(never)
+  public static func parkForever(_ reason: WaitReason) -> Never {
+    let m = currentM()
+    let g = m.currentG
+    g.pointee.waitReason = reason
+    g.pointee.setStatus(.waiting)
+    while true {
+      if m.pointee.isForeign {
+        ForeignThread.wait(g, on: m) {}
+      } else {
+        Schedule.leave(g, on: m)
+      }
+    }
   }
 
   /// Makes a parked goroutine runnable: next on the caller's P, or on the global queue where the caller has none. The

@@ -4,7 +4,7 @@ import Synchronization
 /// A mutual exclusion lock for the runtime's own state (Go's `mutex`, after Drepper's "Futexes Are Tricky", mutex 3).
 ///
 /// The word is 0 when free, 1 when held, 2 when held and somebody may sleep. The holder cannot be preempted
-/// (`M.head.locks`), only the kernel can take its CPU; so a waiter spins for about a microsecond before it sleeps.
+/// (`M.head.locks`), only the kernel can take its CPU; so a waiter spins for a few microseconds, about what a futex round trip costs, before it sleeps.
 public struct RuntimeLock: ~Copyable {
   @usableFromInline let word = Atomic<UInt32>(0)
   @usableFromInline let rank: LockRank
@@ -14,13 +14,14 @@ public struct RuntimeLock: ~Copyable {
     self.rank = rank
   }
 
-  /// Takes the lock. `m` is the calling thread's M.
+  /// Takes the lock. `m` is the calling thread's M. `amongEquals`: the thread holds others of the same rank, taken in
+  /// ascending order of address.
   @inlinable
   @inline(__always)
-  public func lock(_ m: MRef) {
+  public func lock(_ m: MRef, amongEquals: Bool = false) {
     m.pointee.head.locks &+= 1
     #if DEBUG
-      m.pointee.noteAcquire(rank)
+      m.pointee.noteAcquire(rank, amongEquals: amongEquals)
     #endif
     if word.compareExchange(expected: 0, desired: 1, successOrdering: .acquiring, failureOrdering: .relaxed).exchanged {
       return

@@ -46,7 +46,9 @@ public struct Sched: ~Copyable {
   let freeMLock = Atomic<Bool>(false)
 
   /// The number of the next batch of goroutine ids.
-  let nextID = Atomic<UInt64>(1)
+  let nextID = Atomic<UInt64>(mainID + 1)
+  /// Goroutine 1 is the program's `main`.
+  static var mainID: UInt64 { 1 }
   /// False until `main` runs: goroutines spawned by boot wake no thread.
   let mainStarted = Atomic<Bool>(false)
   var goroutines: GoroutineRegistry

@@ -30,7 +30,7 @@ extension UnsafeMutablePointer where Pointee == SemaphoreRoot {
   package func release() {
     let m = currentM()
     pointee.lock.lock(m)
-    let waiter = pointee.waiters.removeFirst()
+    let waiter = pointee.waiters.takeFirst()
     if waiter == nil { pointee.count += 1 }
     pointee.lock.unlock(m)
     if let waiter { Park.ready(waiter.pointee.g, on: m) }

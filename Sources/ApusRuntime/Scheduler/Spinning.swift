@@ -9,11 +9,13 @@ import Synchronization
 ///
 /// The race is between a submitter and the last spinner:
 ///
-///     submitter: put the goroutine on a queue;   full barrier;   read `spinning`: above 0 → leave it to the spinners
-///     spinner:   decrement `spinning`;           full barrier;   look at all queues once more
+///     submitter: put the goroutine on a queue;   full barrier;   read `idlePCount`: 0 → nobody could take it
+///                                                                read `spinning`: above 0 → leave it to the spinners
+///     spinner:   put the P on the idle list, decrement `spinning`;   full barrier;   look at all queues once more
 ///
-/// In any order of these, either the submitter sees the decremented count and wakes a thread, or the spinner sees the
-/// goroutine. The barriers: the submission ends in a sequentially consistent exchange (`putNext`), store (`putLast`) or
+/// In any order of these, either the submitter sees the idle P and the decremented count and wakes a thread, or the
+/// spinner sees the goroutine. A thread that was not spinning when it gives up its P looks once more too: it is its P
+/// that the submitter did not see yet. The barriers: the submission ends in a sequentially consistent exchange (`putNext`), store (`putLast`) or
 /// the release of `Sched.lock` after one (`GlobalQueue`), and `spinning` is read, decremented, and the queues are read in
 /// the second look, sequentially consistent too. (Go's HACKING and the essay at the head of proc.go argue the same.)
 ///

@@ -13,8 +13,13 @@ enum Switch {
     assert(next != g && next.pointee.head.stack_hi != 0, "a switch to a goroutine without a stack")
     #if DEBUG
       // The lock under which the goroutine parks is the only one that may be held over a switch.
-      precondition(
-        m.pointee.head.locks == (m.pointee.after == .unlock ? 1 : 0), "a switch while the thread holds a runtime lock")
+      let held =
+        switch m.pointee.after {
+        case .unlock: 1
+        case .unlockAll: m.pointee.afterFrame.unsafelyUnwrapped.pointee.lockCount
+        case .nothing, .enqueueLocal, .enqueueGlobal, .free: 0
+        }
+      precondition(m.pointee.head.locks == held, "a switch while the thread holds a runtime lock")
     #endif
     Exclusivity.swap(m, from: g, to: next)
     m.setCurrent(next)
@@ -33,7 +38,7 @@ enum Switch {
     case .unlock:
       m.pointee.after = .nothing
       m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
-    case .enqueueLocal, .enqueueGlobal, .free:
+    case .unlockAll, .enqueueLocal, .enqueueGlobal, .free:
       finishSlowly(m)
     }
   }
@@ -41,8 +46,12 @@ enum Switch {
   @inline(never)
   private static func finishSlowly(_ m: MRef) {
     let action = m.pointee.after
-    let g = m.pointee.afterG.unsafelyUnwrapped
     m.pointee.after = .nothing
+    if action == .unlockAll {
+      m.pointee.afterFrame.unsafelyUnwrapped.unlockAll(m)
+      return
+    }
+    let g = m.pointee.afterG.unsafelyUnwrapped
     switch action {
     case .enqueueLocal:
       // A yield: the M still has its P.
@@ -53,7 +62,7 @@ enum Switch {
       Spinning.wakeIfIdle()
     case .free:
       Spawn.recycle(g, on: m)
-    case .nothing, .unlock:
+    case .nothing, .unlock, .unlockAll:
       break
     }
   }

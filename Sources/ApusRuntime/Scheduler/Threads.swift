@@ -163,7 +163,8 @@ enum ThreadRecord {
     }
   }
 
-  /// A spin lock of its own: who takes or gives back a record has no M, and so cannot take a `RuntimeLock`.
+  /// A spin lock of its own: a foreign thread that takes or gives back a record has no M, and so cannot take a
+  /// `RuntimeLock`. Held for a few instructions; it may be taken under any other lock.
   private static func withFreeList<R>(_ body: (UnsafeMutablePointer<MRef?>) -> R) -> R {
     while sched.pointee.freeMLock.exchange(true, ordering: .acquiring) { Thread.yield() }
     defer { sched.pointee.freeMLock.store(false, ordering: .releasing) }

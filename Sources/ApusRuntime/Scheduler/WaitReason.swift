@@ -3,6 +3,8 @@ public enum WaitReason: UInt8 {
   case none
   case channelReceive
   case channelSend
+  case select
+  case selectNoCases
   case waitGroup
   case semaphore
   case stoppingTheWorld
@@ -13,6 +15,8 @@ public enum WaitReason: UInt8 {
     case .none: ""
     case .channelReceive: "chan receive"
     case .channelSend: "chan send"
+    case .select: "select"
+    case .selectNoCases: "select (no cases)"
     case .waitGroup: "sync.WaitGroup.Wait"
     case .semaphore: "semacquire"
     case .stoppingTheWorld: "stopping the world"

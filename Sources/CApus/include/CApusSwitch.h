@@ -60,6 +60,15 @@ extern uint64_t apus_entry_ticks;
 static inline uintptr_t apus_get_initial_sp(void) { return apus_initial_sp; }
 static inline uint64_t apus_get_entry_ticks(void) { return apus_entry_ticks; }
 
+/// One word or byte of state that others change under a lock, read without it: a relaxed atomic load. The value may be
+/// old, never torn.
+static inline __attribute__((always_inline)) uintptr_t apus_peek_word(const void *address) {
+  return __atomic_load_n((const uintptr_t *)address, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) uint8_t apus_peek_byte(const void *address) {
+  return __atomic_load_n((const uint8_t *)address, __ATOMIC_RELAXED);
+}
+
 /// Tells the processor that this is a spin loop.
 static inline __attribute__((always_inline)) void apus_spin_hint(void) {
 #if defined(__x86_64__)

@@ -1,0 +1,99 @@
+public import ApusRuntime
+import CApus
+
+/// What a channel is apart from its elements (Go's `hchan`).
+public struct ChannelState: ~Copyable {
+  @usableFromInline var lock = RuntimeLock(.channel)
+  @usableFromInline let capacity: Int
+  // Under lock; `peek` reads single words of it without.
+  @usableFromInline var count = 0
+  @usableFromInline var head = 0
+  @usableFromInline var receivers = WaitQueue()
+  @usableFromInline var senders = WaitQueue()
+  @usableFromInline var isClosed = false
+
+  @usableFromInline
+  init(capacity: Int) {
+    self.capacity = capacity
+  }
+
+  /// The buffer index of the `offset`th element; `offset` at most the capacity.
+  @inlinable
+  @inline(__always)
+  func position(_ offset: Int) -> Int {
+    let index = head &+ offset
+    return index >= capacity ? index &- capacity : index
+  }
+
+  /// Puts `waiter` into `queue`, with the element's place.
+  @inlinable
+  @inline(__always)
+  func wait(
+    in queue: inout WaitQueue, _ waiter: UnsafeMutablePointer<Waiter>, _ place: UnsafeMutableRawPointer
+  ) {
+    waiter.pointee.element = place
+    waiter.pointee.succeeded = false
+    queue.append(waiter)
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == ChannelState {
+  @inlinable
+  @inline(__always)
+  var lockAddress: UnsafeMutablePointer<RuntimeLock> {
+    withUnsafeMutablePointer(to: &pointee.lock) { $0 }
+  }
+
+  /// Whether a receive would not have to wait, as it looks without the lock: each word is read whole, by an atomic load,
+  /// but they need not be of one moment. A false no is one that was true when the word was read, which is all that a
+  /// non-blocking receive promises; a false yes is found out under the lock.
+  @inlinable
+  @inline(__always)
+  var peekReceivable: Bool {
+    withUnsafeMutablePointer(to: &pointee.count) { apus_peek_word($0) } != 0
+      || withUnsafeMutablePointer(to: &pointee.senders.first) { apus_peek_word($0) } != 0
+      || withUnsafeMutablePointer(to: &pointee.isClosed) { apus_peek_byte($0) } != 0
+  }
+
+  /// The same for a send. On a closed channel it is "possible": it is fatal at once.
+  @inlinable
+  @inline(__always)
+  var peekSendable: Bool {
+    withUnsafeMutablePointer(to: &pointee.count) { apus_peek_word($0) } < UInt(pointee.capacity)
+      || withUnsafeMutablePointer(to: &pointee.receivers.first) { apus_peek_word($0) } != 0
+      || withUnsafeMutablePointer(to: &pointee.isClosed) { apus_peek_byte($0) } != 0
+  }
+
+  var lockedCount: Int {
+    let m = currentM()
+    pointee.lock.lock(m)
+    defer { pointee.lock.unlock(m) }
+    return pointee.count
+  }
+
+  var lockedIsClosed: Bool {
+    let m = currentM()
+    pointee.lock.lock(m)
+    defer { pointee.lock.unlock(m) }
+    return pointee.isClosed
+  }
+
+  /// Marks the channel closed and wakes everybody; false when it was closed already.
+  func close() -> Bool {
+    let m = currentM()
+    pointee.lock.lock(m)
+    if pointee.isClosed {
+      pointee.lock.unlock(m)
+      return false
+    }
+    pointee.isClosed = true
+    // Nobody joins a closed channel's queues. The waiters are claimed under the lock, where a `select` that was woken
+    // elsewhere may come to take its places back, and woken after it.
+    var woken = GChain()
+    while let waiter = pointee.receivers.takeFirst() { woken.append(waiter.pointee.g) }
+    while let waiter = pointee.senders.takeFirst() { woken.append(waiter.pointee.g) }
+    pointee.lock.unlock(m)
+    woken.readyAll(on: m)
+    return true
+  }
+}
