@@ -25,6 +25,7 @@
 #include "CApus.h"
 
 void *apus_sched_state = NULL;
+_Bool apus_started = 0;
 
 __thread apus_m_head *apus_tls_m __attribute__((tls_model("initial-exec"))) = NULL;
 

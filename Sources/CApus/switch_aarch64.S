@@ -117,7 +117,7 @@ apus_make_context:                      // (x0: top) -> x0
         stp     xzr, xzr, [x0, #112]
         stp     xzr, xzr, [x0, #128]
         stp     xzr, xzr, [x0, #144]
-        mrs     x9, fpcr                // a goroutine starts with the modes of whoever binds its stack
+        mov     x9, xzr                 // fpcr: a goroutine starts with the modes of the ABI
         adrp    x10, apus_goroutine_main
         add     x10, x10, :lo12:apus_goroutine_main
         stp     x9, x10, [x0, #160]
@@ -135,6 +135,7 @@ apus_goexit:
         nop
 1:      mov     x29, xzr
         bl      apus_goexit1            // returns only when the next goroutine starts on this very stack
+        msr     fpcr, xzr               // with the ABI's floating-point modes, whatever the last one left
         mov     x29, xzr
         bl      apus_goroutine_main
         b       1b

@@ -92,8 +92,8 @@ apus_make_context:                      // (rdi: top) -> rax
         movq    %rax, -56(%rdi)
         movq    %rax, -64(%rdi)
         leaq    -72(%rdi), %rax
-        stmxcsr (%rax)                  // a goroutine starts with the modes of whoever binds its stack
-        fnstcw  4(%rax)
+        movl    $0x1f80, (%rax)         // the modes of the ABI: all exceptions masked, round to nearest
+        movl    $0x037f, 4(%rax)
         retq
         .cfi_endproc
         .size   apus_make_context, .-apus_make_context
@@ -108,6 +108,21 @@ apus_goexit:
         nop
 1:      xorl    %ebp, %ebp
         callq   apus_goexit1            // returns only when the next goroutine starts on this very stack
+        // It starts with the ABI's floating-point modes, whatever the last one left.
+        subq    $16, %rsp
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        movl    (%rsp), %eax
+        xorl    $0x1f80, %eax
+        testl   $0xffc0, %eax
+        je      2f
+        movl    $0x1f80, (%rsp)
+        ldmxcsr (%rsp)
+2:      cmpw    $0x037f, 4(%rsp)
+        je      3f
+        movw    $0x037f, 4(%rsp)
+        fldcw   4(%rsp)
+3:      addq    $16, %rsp
         xorl    %ebp, %ebp
         callq   apus_goroutine_main
         jmp     1b

@@ -15,11 +15,13 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   /// Makes an open channel. A negative or absurd `capacity` ends the process with `panic: makechan: size out of range`.
   @inlinable
   public init(capacity: Int = 0) {
-    let (bytes, overflows) = capacity.multipliedReportingOverflow(by: Swift.max(MemoryLayout<Element>.stride, 1))
+    // Elements without a size, as those of a `Channel<Void>`, take no room.
+    let size = MemoryLayout<Element>.size == 0 ? 0 : MemoryLayout<Element>.stride
+    let (bytes, overflows) = capacity.multipliedReportingOverflow(by: size)
     if capacity < 0 || overflows || bytes > 1 << 47 { Fatal.panic("makechan: size out of range") }
     state = .allocate(capacity: 1)
     state.initialize(to: ChannelState(capacity: capacity))
-    buffer = .allocate(capacity: capacity)
+    buffer = .allocate(capacity: size == 0 ? 0 : capacity)
   }
 
   @inlinable

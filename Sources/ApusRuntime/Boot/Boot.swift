@@ -19,7 +19,10 @@ enum Boot {
     trace.step(
       "stackguard", "g0 on the system stack [\(hex(bounds.lo)), \(hex(bounds.hi))), sp \(hex(here))")
     // A link-time initialiser may have used the runtime: then it runs already, without m0.
-    let m = apus_get_sched() == nil ? initialize(&trace, mainThread: true) : joinLate(&trace)
+    apus_start_lock()
+    let m = apus_is_started() ? joinLate(&trace) : initialize(&trace, mainThread: true)
+    apus_set_started()
+    apus_start_unlock()
     startMain(arguments, on: m, &trace)
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
     trace.step("mstart1", "g0 saved, loop of m0 begins")

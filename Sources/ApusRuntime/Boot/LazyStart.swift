@@ -7,10 +7,10 @@ import Synchronization
 enum LazyStart {
   /// Starts the runtime unless it runs. Afterwards the calling thread has an M if it started the runtime itself.
   static func ensure() {
-    if apus_get_sched() != nil { return }
+    if apus_is_started() { return }
     apus_start_lock()
     defer { apus_start_unlock() }
-    if apus_get_sched() != nil { return }
+    if apus_is_started() { return }
     var trace = BootTrace(environment: UnsafePointer(apus_environ()))
     trace.step("lazystart", "the entry point has not started the runtime")
     let m = Boot.initialize(&trace, mainThread: false)
@@ -19,5 +19,8 @@ enum LazyStart {
     FatalReport.installFaultHandlers()
     sched.pointee.bootTrace = trace
     sched.pointee.mainStarted.store(true, ordering: .relaxed)
+    ForeignThread.armThreadEnd(m)
+    // Last: another thread goes on as soon as it sees this, and nothing would be repeated for what it submits.
+    apus_set_started()
   }
 }

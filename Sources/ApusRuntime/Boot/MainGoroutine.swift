@@ -26,7 +26,10 @@ enum MainGoroutine {
     // From here on a spawned goroutine may start threads.
     sched.pointee.mainStarted.store(true, ordering: .relaxed)
     trace.step("main", "runtime.main")
+    // A hook may wait; `main` has to begin on the main thread all the same.
+    LockedThread.lockCurrent()
     let hooks = StartHooks.runAll()
+    LockedThread.unlockCurrent()
     trace.step("main_init", "\(hooks) registered functions ran")
     trace.step("main_main", "the program's main")
     sched.pointee.bootTrace = trace

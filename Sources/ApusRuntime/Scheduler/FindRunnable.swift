@@ -98,7 +98,7 @@ enum FindRunnable {
       return g
     }
     sched.pointee.lock.unlock(m)
-    for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .relaxed)) {
+    for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .acquiring)) {
       guard let other = sched.pointee.allP[index], !other.pointee.queue.isEmpty else { continue }
       sched.pointee.lock.lock(m)
       let p = Spinning.takeIdleP()

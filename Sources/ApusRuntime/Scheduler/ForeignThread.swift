@@ -10,10 +10,7 @@ public enum ForeignThread {
   static func adopt() -> MRef {
     LazyStart.ensure()
     // The thread that starts the runtime has its M from then on.
-    if let m = currentMOrNil() {
-      armThreadEnd(m)
-      return m
-    }
+    if let m = currentMOrNil() { return m }
     let m = Threads.take(id: -1)
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
@@ -41,7 +38,7 @@ public enum ForeignThread {
   }
 
   /// Has the record given back when the thread ends.
-  private static func armThreadEnd(_ m: MRef) {
+  static func armThreadEnd(_ m: MRef) {
     apus_thread_end_arm(
       { argument in
         guard let m = argument?.assumingMemoryBound(to: M.self) else { return }

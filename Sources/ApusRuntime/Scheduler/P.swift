@@ -30,6 +30,8 @@ public struct P: ~Copyable {
   /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
   /// slice of the one before it and does not count.
   var schedTick: UInt32 = 0
+  /// How many goroutines in a row came from `RunQueue.next`.
+  var inheritStreak: UInt32 = 0
   /// Goroutines switched to, for the statistics; read by others without order.
   let switches = Atomic<UInt64>(0)
   let steals = Atomic<UInt64>(0)

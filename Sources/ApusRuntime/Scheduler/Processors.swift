@@ -71,11 +71,12 @@ enum Processors {
       let p = PersistentMemory.map(bytes: MemoryLayout<P>.size).bindMemory(to: P.self, capacity: 1)
       p.initialize(to: P(id: Int32(index), stackOrder: sched.pointee.stackPools.defaultOrder))
       sched.pointee.allP[index] = p
+      sched.pointee.processorsMade.store(Int32(index + 1), ordering: .releasing)
     }
     if count < old {
       for index in count..<old { dissolve(sched.pointee.allP[index].unsafelyUnwrapped) }
     }
-    sched.pointee.maxProcs.store(Int32(count), ordering: .relaxed)
+    sched.pointee.maxProcs.store(Int32(count), ordering: .releasing)
     if let p = m.pointee.p {
       p.pointee.m = nil
       m.pointee.p = nil

@@ -122,15 +122,41 @@ struct OwnerQueue {
   /// The next goroutine to run, and whether it shares the slice of the one before (it came from `next`).
   @inline(__always)
   func take() -> (g: GRef, inherits: Bool)? {
+    if p.pointee.inheritStreak < Self.longestStreak {
+      if let g = takeNext() {
+        p.pointee.inheritStreak &+= 1
+        return (g, true)
+      }
+      if let g = takeFromRing() {
+        p.pointee.inheritStreak = 0
+        return (g, false)
+      }
+      return nil
+    }
+    // Two goroutines that wake each other come from `next` for ever: now and then the ring is first, and their turn
+    // counts as one, so that the global queue's comes too.
+    p.pointee.inheritStreak = 0
+    if let g = takeFromRing() ?? takeNext() { return (g, false) }
+    return nil
+  }
+
+  /// How many goroutines in a row may come from `next`.
+  private static var longestStreak: UInt32 { 61 }
+
+  @inline(__always)
+  private func takeNext() -> GRef? {
     let n = p.pointee.queue.next.load(ordering: .relaxed)
     // Only the holder sets `next`; a thief may take it away, then the exchange fails and it is gone.
-    if n != 0,
+    guard n != 0,
       p.pointee.queue.next.compareExchange(
         expected: n, desired: 0, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
       ).exchanged
-    {
-      return (GRef(bitPattern: n).unsafelyUnwrapped, true)
-    }
+    else { return nil }
+    return GRef(bitPattern: n).unsafelyUnwrapped
+  }
+
+  @inline(__always)
+  private func takeFromRing() -> GRef? {
     while true {
       let h = p.pointee.queue.head.load(ordering: .acquiring)
       let t = p.pointee.queue.tail.load(ordering: .relaxed)
@@ -139,7 +165,7 @@ struct OwnerQueue {
       if p.pointee.queue.head.compareExchange(
         expected: h, desired: h &+ 1, successOrdering: .releasing, failureOrdering: .relaxed
       ).exchanged {
-        return (GRef(bitPattern: bits).unsafelyUnwrapped, false)
+        return GRef(bitPattern: bits).unsafelyUnwrapped
       }
     }
   }
@@ -147,17 +173,6 @@ struct OwnerQueue {
   /// Takes everything, for a P that is put away.
   func drain(into queue: inout GQueue) {
     while let taken = take() { queue.append(taken.g) }
-  }
-
-  /// Puts as much of `batch` at the end of the ring as there is room for; returns what did not fit.
-  func put(_ batch: inout GQueue) {
-    let h = p.pointee.queue.head.load(ordering: .acquiring)
-    var t = p.pointee.queue.tail.load(ordering: .relaxed)
-    while t &- h < RunQueue.capacity, let g = batch.removeFirst() {
-      p.pointee.queue.ring[Int(t & 255)].store(UInt(bitPattern: g), ordering: .relaxed)
-      t &+= 1
-    }
-    p.pointee.queue.tail.store(t, ordering: .releasing)
   }
 
   /// Steals half of the victim's ring into this one, which is empty; returns one of the stolen to run. With `takeNext`

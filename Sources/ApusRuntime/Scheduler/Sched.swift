@@ -37,6 +37,8 @@ public struct Sched: ~Copyable {
 
   /// Ps in use; written while the world stands still, read anywhere.
   let maxProcs = Atomic<Int32>(0)
+  /// How many entries of `allP` there are. Stored with release after them, read with acquire.
+  let processorsMade = Atomic<Int32>(0)
   /// All Ps that ever were; `PRef` for ids up to `maxProcs` at the least. Entries are written once, under a stopped world.
   let allP: UnsafeMutablePointer<PRef?>
   /// The newest M; the others by `allLink`. Pushed by compare-exchange, never taken off.

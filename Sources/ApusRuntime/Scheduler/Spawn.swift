@@ -91,6 +91,8 @@ public enum Spawn {
     let g = m.currentG
     assert(g.pointee.status == .running, "a goroutine ends that does not run")
     assert(m.pointee.accessListHead?.pointee ?? 0 == 0, "a goroutine ends inside an exclusivity access")
+    // What its last switch left there: whoever gets the record next begins with no access open.
+    g.pointee.accesses = (0, 0)
     m.pointee.after = .free
     m.pointee.afterG = g
     if g.pointee.needsCare != 0 {

@@ -63,8 +63,8 @@ enum StopTheWorld {
   }
 
   private static func setAttention(_ value: UInt32) {
-    for index in 0..<Sched.processorLimit {
-      guard let p = sched.pointee.allP[index] else { break }
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      let p = sched.pointee.allP[index].unsafelyUnwrapped
       p.pointee.attention.store(value, ordering: .relaxed)
     }
   }

@@ -78,6 +78,25 @@ enum Threads {
     m.g0.pointee.head.stack_hi = bounds.hi
     m.pointee.accessListHead = Exclusivity.findListHead()
     SignalStack.install(m)
+    apus_thread_end_arm({ Threads.abandoned($0) }, UnsafeMutableRawPointer(m))
+  }
+
+  /// The thread ends under a goroutine that runs on it: somebody called `pthread_exit`, as `dispatch_main` does below an
+  /// asynchronous `main`. The goroutine never goes on; its P must. The record stays out of use, since the goroutine may
+  /// be locked to it. (The key of this destructor is made at boot, before libdispatch's, whose destructor for the main
+  /// thread never returns.)
+  private static func abandoned(_ argument: UnsafeMutableRawPointer?) {
+    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
+    guard currentMOrNil() == m else { return }
+    m.setCurrent(m.g0)
+    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
+    if m.pointee.id != 0 {
+      sched.pointee.lock.lock(m)
+      sched.pointee.threadCount -= 1
+      sched.pointee.lock.unlock(m)
+    }
+    SignalStack.remove(m)
+    apus_set_current_m(nil)
   }
 
   /// The body of every thread but m0's.

@@ -1,7 +1,13 @@
 /// The sizes of goroutine stacks: powers of two, named by their exponent ("order").
 package enum StackSize {
-  /// 16 KiB: a `print` of a plain value fits; less is refused.
-  package static var minimum: Int { 1 << 14 }
+  /// 16 KiB: a `print` of a plain value fits; less is refused. 64 KiB where pages may be as large.
+  package static var minimum: Int {
+    #if arch(arm64)
+      1 << 16
+    #else
+      1 << 14
+    #endif
+  }
   /// 1 GiB.
   package static var maximum: Int { 1 << 30 }
   /// 256 KiB. Only touched pages cost memory; 64 KiB is thin: the first `print` of a struct alone touches 41 KB.
