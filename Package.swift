@@ -43,7 +43,12 @@ let package = Package(
       name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
+    .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
+    .executableTarget(
+      name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",
+      swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(name: "ApusTests", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )

@@ -140,6 +140,11 @@ public func currentM() -> MRef {
     @usableFromInline
     mutating func noteRelease(_ rank: LockRank) {
       precondition(rankCount > 0, "a lock was released on a thread that holds none")
+      // More than eight are a wide `select`'s, all of one rank.
+      if rankCount > 8 {
+        rankCount -= 1
+        return
+      }
       withUnsafeMutableBytes(of: &ranks) { bytes in
         var index = min(rankCount, 8) - 1
         while index >= 0 && bytes[index] != rank.rawValue { index -= 1 }

@@ -1,0 +1,55 @@
+import Apus
+import Testing
+
+/// Misuse ends the process with status 2 and Go's words.
+@Suite struct PanicTests {
+  private func words(_ result: ExitTest.Result?) -> String {
+    String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+  }
+
+  @Test func sendOnAClosedChannel() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      let channel = Channel<Int>(capacity: 1)
+      channel.close()
+      onGoroutine { channel.send(1) }
+    }
+    #expect(words(result).contains("panic: send on closed channel"))
+  }
+
+  @Test func sendOnAChannelThatIsClosedMeanwhile() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      let channel = Channel<Int>()
+      go { channel.send(1) }
+      onGoroutine {
+        _ = eventually { channel.waiting.senders == 1 }
+        channel.close()
+        yieldOften()
+      }
+      Channel<Int>().send(0)
+    }
+    #expect(words(result).contains("panic: send on closed channel"))
+  }
+
+  @Test func closeOfAClosedChannel() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      let channel = Channel<Int>()
+      channel.close()
+      channel.close()
+    }
+    #expect(words(result).contains("panic: close of closed channel"))
+  }
+
+  @Test func negativeCapacity() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      _ = Channel<Int>(capacity: -1)
+    }
+    #expect(words(result).contains("panic: makechan: size out of range"))
+  }
+
+  @Test func negativeWaitGroup() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      WaitGroup().done()
+    }
+    #expect(words(result).contains("panic: sync: negative WaitGroup counter"))
+  }
+}

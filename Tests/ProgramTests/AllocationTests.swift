@@ -1,0 +1,33 @@
+import Testing
+
+extension Programs {
+  /// What must not allocate, counted by a malloc that counts. In release: debug builds of generic code allocate.
+  @Suite struct Allocations {
+    static var isRelease: Bool {
+      #if DEBUG
+        false
+      #else
+        true
+      #endif
+    }
+
+    @Test(.enabled(if: isRelease, "debug builds box generic values"), arguments: ["1", "2"])
+    func hotOperationsAllocateNothing(processors: String) throws {
+      let result = try run(
+        product("apus-allocations"), environment: inheritedEnvironment(["GOMAXPROCS": processors]))
+      #expect(result.status == 0, "\(result)")
+      var counts: [String: Int] = [:]
+      for line in result.output.split(separator: "\n") {
+        let words = line.split(separator: " ")
+        counts[words.dropLast().joined(separator: " ")] = words.last.flatMap { Int($0) }
+      }
+      #expect((counts["control"] ?? 0) >= 1000, "the counter does not count: \(result)")
+      for name in [
+        "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends", "yield",
+        "go with an argument",
+      ] {
+        #expect(counts[name] == 0, "\(name): \(result.output)")
+      }
+    }
+  }
+}
