@@ -19,7 +19,7 @@ import Testing
       for (i, channel) in channels.enumerated() { channel.send(i) }
       var counts = [Int](repeating: 0, count: 8)
       for round in 0..<Self.choices {
-        if round % 1000 == 0 { Goroutine.yield() }
+        if round % 50 == 0 { Goroutine.yield() }
         let value = receiveFromEight(channels)
         counts[value] += 1
         channels[value].send(value)
@@ -36,7 +36,7 @@ import Testing
       for i in [1, 2, 6] { channels[i].send(i) }
       var counts = [Int](repeating: 0, count: 8)
       for round in 0..<Self.choices {
-        if round % 1000 == 0 { Goroutine.yield() }
+        if round % 50 == 0 { Goroutine.yield() }
         let value = receiveFromEight(channels)
         counts[value] += 1
         channels[value].send(value)
@@ -121,7 +121,7 @@ import Testing
         }
       }
       var missed = 0
-      for _ in 0..<5_000 {
+      for _ in 0..<2_000 {
         switch select(a.receiving, b.receiving, .default) {
         case .first: a.send(1)
         case .second: b.send(1)
