@@ -103,7 +103,8 @@ struct MutexWord: ~Copyable, Sendable {
       if before & Self.starving != 0 {
         // Handed over: the state says neither held nor, still, one waiter less.
         assert(
-          before & (Self.held | Self.woken) == 0 && before >= Self.oneWaiter, "a starving mutex is held or has no waiter")
+          before & (Self.held | Self.woken) == 0 && before >= Self.oneWaiter,
+          "a starving mutex is held or has no waiter")
         var change = Self.held &- Self.oneWaiter
         // Handing over costs a switch each time: leave the mode as soon as it is not needed.
         if !isStarving || before < 2 * Self.oneWaiter { change &-= Self.starving }

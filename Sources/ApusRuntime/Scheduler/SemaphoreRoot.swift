@@ -79,8 +79,19 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
     return releaseToWaiters(units, handOff: handOff)
   }
 
-  /// True while somebody waits; old by the time it is known.
-  package var hasWaiters: Bool { word.load(ordering: .relaxed) & 1 != 0 }
+  /// How many wait; old by the time it is known (Go's `SemNwait`).
+  package var waiterCount: Int {
+    let m = currentM()
+    lock.lock(m)
+    var count = 0
+    var next = first.load(ordering: .relaxed)
+    while let waiter = next {
+      count += 1
+      next = waiter.pointee.next
+    }
+    lock.unlock(m)
+    return count
+  }
 
   @usableFromInline
   @inline(never)
