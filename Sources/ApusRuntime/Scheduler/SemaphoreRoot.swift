@@ -144,20 +144,21 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
       return false
     }
     count &+= units
+    var hasGranted = false
     // Granted waiters are in nobody's queue, and their goroutines run only when they are made ready: after the lock.
-    var granted = WaitQueue()
+    var granted = GChain()
     while let waiter = first.load(ordering: .relaxed), waiter.pointee.number <= count {
       count &-= waiter.pointee.number
       removeFirst(waiter)
-      granted.append(waiter)
+      granted.append(waiter.pointee.g)
+      hasGranted = true
     }
     let isWaitedFor = first.load(ordering: .relaxed) != nil
     word.store(count << 1 | (isWaitedFor ? 1 : 0), ordering: .releasing)
     lock.unlock(m)
-    if granted.isEmpty { return true }
-    while let waiter = granted.removeFirst() { Park.ready(waiter.pointee.g, on: m) }
-    // What was made ready is next on this P, and takes over the running slice.
-    if handOff { Park.yield() }
+    granted.readyAll(on: m)
+    // What was made ready last is next on this P, and takes over the running slice.
+    if handOff && hasGranted { Park.yield() }
     return true
   }
 
