@@ -12,6 +12,10 @@ let stresses: [Stress] = [
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
+  Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),
+  Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
+  Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
+  Stress("condition", "bounded buffers of a mutex and two conditions: no wake-up lost", condition),
 ]
 
 let options = Options(CommandLine.arguments, stresses: stresses)

@@ -97,3 +97,15 @@ func startGoroutine(stackOrder: UInt8 = 0, _ body: @escaping @Sendable () -> Voi
   g.payloadAddress.bindMemory(to: Payload.self, capacity: 1).initialize(to: Payload(body: body))
   Spawn.submit(g, Entry { $0.assumingMemoryBound(to: Payload.self).move().body() })
 }
+
+/// A semaphore that goroutines and the test's thread share.
+final class SemaphoreBox: Sendable {
+  private let root: SemaphoreRoot
+
+  init(_ count: Int = 0) {
+    root = SemaphoreRoot(count)
+  }
+
+  func acquire(_ reason: WaitReason) { root.acquire(1, reason) }
+  func release() { _ = root.release() }
+}

@@ -29,7 +29,7 @@ public struct Sched: ~Copyable {
   var stopWait: Int32 = 0
   let stopNote = Note()
   /// The one goroutine that may stop the world (Go's `worldsema`).
-  var world: SemaphoreRoot
+  let world: SemaphoreRoot
   /// What `maxProcs` becomes when the world starts again. Under `world`.
   var nextMaxProcs = 1
   /// The longest time from asking to standing still, in nanoseconds. Under `world`.

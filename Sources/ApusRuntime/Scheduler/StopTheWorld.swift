@@ -5,8 +5,7 @@ enum StopTheWorld {
   /// Stops the world for the duration of `body`, which runs on the calling goroutine and must not park. One caller at a
   /// time; others wait. A goroutine that runs is stopped at its next scheduling point.
   static func run(_ body: (MRef) -> Void) {
-    let world = withUnsafeMutablePointer(to: &sched.pointee.world) { $0 }
-    world.acquire(.stoppingTheWorld)
+    sched.pointee.world.acquire(1, .stoppingTheWorld)
     let asked = Clock.nanotime()
     stop(currentM())
     let took = Clock.nanotime() &- asked
@@ -14,7 +13,7 @@ enum StopTheWorld {
     let m = currentM()
     body(m)
     start(m)
-    world.release()
+    sched.pointee.world.release()
   }
 
   private static func stop(_ m: MRef) {

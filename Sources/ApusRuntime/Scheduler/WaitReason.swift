@@ -7,6 +7,10 @@ public enum WaitReason: UInt8 {
   case selectNoCases
   case waitGroup
   case semaphore
+  case mutexLock
+  case rwMutexReadLock
+  case rwMutexLock
+  case conditionWait
   case stoppingTheWorld
 
   /// Go's words for it.
@@ -19,6 +23,10 @@ public enum WaitReason: UInt8 {
     case .selectNoCases: "select (no cases)"
     case .waitGroup: "sync.WaitGroup.Wait"
     case .semaphore: "semacquire"
+    case .mutexLock: "sync.Mutex.Lock"
+    case .rwMutexReadLock: "sync.RWMutex.RLock"
+    case .rwMutexLock: "sync.RWMutex.Lock"
+    case .conditionWait: "sync.Cond.Wait"
     case .stoppingTheWorld: "stopping the world"
     }
   }
