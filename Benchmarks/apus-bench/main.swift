@@ -15,6 +15,7 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("chan_buffered", { buffered("chan_buffered", producers: 1, consumers: 1, $0) }),
   ("ring", ring),
   ("skynet", skynet),
+  ("timers", timers),
   ("parked", parked),
   ("sieve", sieve),
   ("select2", { selecting(2, $0) }),

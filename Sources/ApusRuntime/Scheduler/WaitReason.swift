@@ -6,6 +6,7 @@ public enum WaitReason: UInt8 {
   case select
   case selectNoCases
   case waitGroup
+  case sleep
   case semaphore
   case stoppingTheWorld
 
@@ -18,6 +19,7 @@ public enum WaitReason: UInt8 {
     case .select: "select"
     case .selectNoCases: "select (no cases)"
     case .waitGroup: "sync.WaitGroup.Wait"
+    case .sleep: "sleep"
     case .semaphore: "semacquire"
     case .stoppingTheWorld: "stopping the world"
     }
