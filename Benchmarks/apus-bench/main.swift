@@ -16,6 +16,7 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("chan_mpmc", { buffered("chan_mpmc", producers: 4, consumers: 4, $0) }),
   ("ring", ring),
   ("skynet", skynet),
+  ("timers", timers),
   ("parked", parked),
   ("sieve", sieve),
   ("select2", { selecting(2, $0) }),

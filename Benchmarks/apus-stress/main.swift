@@ -10,6 +10,7 @@ let stresses: [Stress] = [
   Stress("json", "Foundation's JSON encoder and decoder on goroutines", json),
   Stress("channels", "pipelines, fan-out and fan-in: no element lost, doubled or overtaken", channels),
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
+  Stress("timers", "sleeps, timers, tickers and timeouts, while the number of processors changes", timers),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
   Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),

@@ -33,6 +33,13 @@ extension Programs {
       #expect(result.errorLines.contains("panic: send on closed channel"), "\(result)")
     }
 
+    @Test(arguments: [("ticker-interval", "NewTicker"), ("ticker-reset-interval", "Ticker.Reset")])
+    func anIntervalOfNothingIsFatal(scenario: String, name: String) throws {
+      let result = try run(product("apus-faults"), [scenario])
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errorLines.contains("panic: non-positive interval for \(name)"), "\(result)")
+    }
+
     @Test(arguments: ["overflow", "overflow-main"])
     func overflowNamesTheGoroutineAndItsFrames(scenario: String) throws {
       let result = try run(product("apus-faults"), [scenario])

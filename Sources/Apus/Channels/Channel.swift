@@ -27,6 +27,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   @inlinable
   deinit {
     // Nobody waits: a goroutine that waits holds a reference.
+    if let timer = state.pointee.timer { TimerChannel.dispose(timer) }
     for i in 0..<state.pointee.count {
       (buffer + state.pointee.position(i)).deinitialize(count: 1)
     }
@@ -159,7 +160,10 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   @inline(__always)
   func receiveLocked(waking woken: inout GRef?) -> UnsafeMutablePointer<Element>? {
     if state.pointee.count > 0 { return buffer + state.pointee.head }
-    guard let waiter = state.pointee.senders.takeFirst() else { return nil }
+    guard let waiter = state.pointee.senders.takeFirst() else {
+      if state.pointee.timer == nil { return nil }
+      return TimerChannel.take(state)?.assumingMemoryBound(to: Element.self)
+    }
     waiter.pointee.succeeded = true
     woken = waiter.pointee.g
     return waiter.pointee.element.unsafelyUnwrapped.assumingMemoryBound(to: Element.self)
@@ -196,6 +200,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
     let g = m.currentG
     let place = HandOver<Element>(slot: g.slotAddress)
     state.pointee.wait(in: &state.pointee.receivers, g.ownWaiter, place.address)
+    if state.pointee.timer != nil { TimerChannel.block(state, on: m) }
     Park.park(.channelReceive, unlocking: state.lockAddress)
     if !g.ownWaiter.pointee.succeeded { return nil }
     nonisolated(unsafe) let element = place.address.move()

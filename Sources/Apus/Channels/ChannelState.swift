@@ -11,6 +11,8 @@ public struct ChannelState: ~Copyable {
   @usableFromInline var receivers = WaitQueue()
   @usableFromInline var senders = WaitQueue()
   @usableFromInline var isClosed = false
+  /// What feeds the channel of a timer or ticker (TimerChannel.swift); written once, before anybody else knows it.
+  @usableFromInline var timer: UnsafeMutablePointer<ChannelTimer>?
 
   @usableFromInline
   init(capacity: Int) {
@@ -53,6 +55,7 @@ extension UnsafeMutablePointer where Pointee == ChannelState {
     withUnsafeMutablePointer(to: &pointee.count) { apus_peek_word($0) } != 0
       || withUnsafeMutablePointer(to: &pointee.senders.first) { apus_peek_word($0) } != 0
       || withUnsafeMutablePointer(to: &pointee.isClosed) { apus_peek_byte($0) } != 0
+      || pointee.timer != nil && TimerChannel.looksReady(self)
   }
 
   /// The same for a send. On a closed channel it is "possible": it is fatal at once.

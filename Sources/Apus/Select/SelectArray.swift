@@ -8,48 +8,34 @@ public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index
   if channels.isEmpty { selectForever() }
   let m = currentM()
   if let found = receiveReady(channels, m) { return found }
+  var operations = channels.map(\.receiving)
   let frame = UnsafeMutablePointer<SelectFrame>.take(channels.count, for: m.currentG)
-  for (index, channel) in channels.enumerated() {
-    SelectPlace<Element>.prepare(frame, index)
-    frame.add(channel.state.lockAddress)
+  for index in channels.indices {
+    operations[index]._prepare(frame, index)
+    frame.add(channels[index].state.lockAddress)
   }
   frame.lockAll(m)
-  var result: (index: Int, element: Element?)?
   var woken: GRef?
   let start = Int(m.randomBits()) % channels.count
-  for offset in 0..<channels.count where result == nil {
+  for offset in channels.indices {
     let index = (start + offset) % channels.count
-    let state = channels[index].state
-    if let place = channels[index].receiveLocked(waking: &woken) {
-      let element = place.move()
-      channels[index].finishReceive(waking: &woken)
-      result = (index, element)
-    } else if state.pointee.isClosed {
-      result = (index, nil)
-    }
-  }
-  if result == nil {
-    for (index, channel) in channels.enumerated() {
-      let waiter = frame.pointee.waiters + index
-      channel.state.pointee.wait(in: &channel.state.pointee.receivers, waiter, waiter.pointee.element.unsafelyUnwrapped)
-    }
-    Park.park(.select, unlockingAll: frame)
-    let resumed = currentM()
-    frame.lockAll(resumed)
-    for (index, channel) in channels.enumerated() {
-      channel.state.pointee.receivers.remove(frame.pointee.waiters + index)
-    }
-    frame.unlockAll(resumed)
-    let fired = Int(frame.pointee.fired)
-    let succeeded = frame.pointee.waiters[fired].succeeded
-    result = (fired, succeeded ? SelectPlace<Element>.at(frame, fired).move() : nil)
-  } else {
+    guard operations[index]._perform(waking: &woken) else { continue }
     frame.unlockAll(m)
     if let woken { Park.ready(woken, on: m) }
+    for index in channels.indices { operations[index]._release(frame, index) }
+    frame.giveBack()
+    return (index, operations[index]._takeOutput())
   }
-  for index in channels.indices { SelectPlace<Element>.release(frame, index) }
+  for index in channels.indices { operations[index]._enqueue(frame, index) }
+  Park.park(.select, unlockingAll: frame)
+  let resumed = currentM()
+  frame.lockAll(resumed)
+  for index in channels.indices { operations[index]._dequeue(frame, index) }
+  frame.unlockAll(resumed)
+  let fired = Int(frame.pointee.fired)
+  for index in channels.indices { operations[index]._settle(frame, index, fired: index == fired) }
   frame.giveBack()
-  return result.unsafelyUnwrapped
+  return (fired, operations[fired]._takeOutput())
 }
 
 /// One of those that look ready, each as likely as the others; nil when none is.

@@ -66,11 +66,13 @@ public struct Receiving<Element>: SelectOperation {
   public mutating func _enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
     let waiter = frame.pointee.waiters + index
     channel.state.pointee.wait(in: &channel.state.pointee.receivers, waiter, waiter.pointee.element.unsafelyUnwrapped)
+    if channel.state.pointee.timer != nil { TimerChannel.block(channel.state, on: currentM()) }
   }
 
   @inlinable
   public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
     channel.state.pointee.receivers.remove(frame.pointee.waiters + index)
+    if channel.state.pointee.timer != nil { TimerChannel.unblock(channel.state, on: currentM()) }
   }
 
   @inlinable

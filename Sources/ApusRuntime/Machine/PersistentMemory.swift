@@ -1,6 +1,7 @@
 import CApus
 
-/// Memory for the runtime's own records, straight from the kernel and never returned (Go's `persistentalloc`).
+/// Memory for the runtime's own records, straight from the kernel (Go's `persistentalloc`). Records are never returned;
+/// arrays that grow are.
 ///
 /// Not malloc: a goroutine can be stopped while it holds malloc's lock, and the runtime must not wait for that.
 enum PersistentMemory {
@@ -11,6 +12,11 @@ enum PersistentMemory {
       FatalReport.fatalError("runtime: cannot map memory for the runtime's own records")
     }
     return address
+  }
+
+  /// Returns what `map` gave for the same size.
+  static func unmap(_ address: UnsafeMutableRawPointer, bytes size: Int) {
+    _ = apus_munmap(address, (size + 4095) & ~4095)
   }
 }
 

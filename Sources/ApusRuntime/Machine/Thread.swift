@@ -25,6 +25,15 @@ enum Thread {
     apus_sleep_ns(3000)
   }
 
+  /// Sleeps until `when` on the monotonic clock.
+  static func sleep(until when: Int64) {
+    while true {
+      let left = when &- Clock.nanotime()
+      if left <= 0 { return }
+      apus_sleep_ns(left)
+    }
+  }
+
   /// The calling thread's stack.
   static var stackBounds: (lo: UInt, hi: UInt) {
     var lo: UInt = 0

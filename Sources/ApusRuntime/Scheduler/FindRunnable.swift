@@ -10,6 +10,7 @@ enum FindRunnable {
         StopTheWorld.stopHere(m)
         continue
       }
+      _ = Expiry.check(p, on: m)
       // Now and then the global queue first: two goroutines that wake each other could keep a P for ever.
       if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) { return (g, false) }
       if let taken = OwnerQueue(p).take() { return taken }
@@ -27,7 +28,8 @@ enum FindRunnable {
   }
 
   /// Four rounds over all Ps, each from a random start in a random step (Go's `stealWork`). Only the last round takes
-  /// another P's `next`.
+  /// another P's `next`, and before it runs what is due of that P's timers: the P may be idle, or run a goroutine that
+  /// does not stop.
   private static func steal(_ m: MRef) -> GRef? {
     let procs = sched.pointee.maxProcs.load(ordering: .relaxed)
     let idle = sched.pointee.idlePCount.load(ordering: .relaxed)
@@ -42,6 +44,7 @@ enum FindRunnable {
       while let index = order.next() {
         if sched.pointee.stopping.load(ordering: .acquiring) { return nil }
         guard let victim = sched.pointee.allP[Int(index)], victim != p else { continue }
+        if round == 3, Expiry.check(victim, on: m), let taken = OwnerQueue(p).take() { return taken.g }
         if let g = OwnerQueue(p).steal(from: victim, takeNext: round == 3) {
           p.pointee.steals.store(p.pointee.steals.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
           return g
@@ -81,7 +84,7 @@ enum FindRunnable {
     }
     if let g = lookOnceMore(m) { return g }
     if m.pointee.p != nil { return nil }
-    Threads.stop(m)
+    IdleWait.waitOrStop(m)
     return nil
   }
 

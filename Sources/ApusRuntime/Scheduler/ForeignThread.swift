@@ -28,6 +28,7 @@ public enum ForeignThread {
     // Cleared before the lock is released: whoever wakes it has to find it under the lock first.
     g.pointee.foreignNote.clear()
     unlock()
+    Timers.announce(m)
     g.pointee.foreignNote.sleep()
     g.pointee.setStatus(.running)
   }

@@ -9,6 +9,9 @@ public enum LockRank: UInt8 {
   case channel = 10
   /// The waiters of a semaphore root.
   case semaphore = 20
+  /// A P's timers, and the records that are at home there. Above the channels: a goroutine that blocks on a timer's
+  /// channel arms it under the channel's lock.
+  case timers = 30
   /// The scheduler: idle Ms and Ps, the global queue, Ps' owners.
   case sched = 40
   /// The registry of all Gs and the free list that the Ps share.

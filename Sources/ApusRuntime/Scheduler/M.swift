@@ -10,6 +10,8 @@ enum AfterSwitch: UInt8 {
   case nothing
   /// Release the lock under which the goroutine parked.
   case unlock
+  /// The same, and then see to `M.unannounced`.
+  case unlockAndAnnounce
   /// Release the locks of all channels of the `select` in which the goroutine parked.
   case unlockAll
   /// Put the goroutine at the end of the local queue.
@@ -37,6 +39,9 @@ public struct M: ~Copyable {
   var afterG: GRef?
   var afterLock: UnsafeMutablePointer<RuntimeLock>?
   var afterFrame: UnsafeMutablePointer<SelectFrame>?
+  /// A time before which nobody waits for the clock yet (`Timers.arm`); 0 for none. Whoever waits is told when the locks
+  /// are released; when this thread goes idle it is told by the look at all timers that it takes then.
+  var unannounced: Int64 = 0
   /// A goroutine already taken off its queue, for the scheduler loop to run first.
   var picked: GRef?
   var pickedInherits = false

@@ -46,6 +46,8 @@ public struct P: ~Copyable {
   var stacks: StackCache
 
   let queue: RunQueue
+  /// Its own lock protects it: others look into it too.
+  var timers = TimerHeap()
 
   init(id: Int32, stackOrder: UInt8) {
     self.id = id
@@ -79,7 +81,9 @@ struct GList {
 }
 
 /// A queue of goroutines by their links (Go's `gQueue`): first in, first out.
-struct GQueue {
+package struct GQueue {
+  package init() {}
+
   private(set) var first: GRef?
   private var last: GRef?
   private(set) var count = 0

@@ -21,7 +21,7 @@ public enum Park {
       ForeignThread.wait(g, on: m) { lock.pointee.unlock(m) }
       return
     }
-    m.pointee.after = .unlock
+    m.pointee.after = m.pointee.unannounced == 0 ? .unlock : .unlockAndAnnounce
     m.pointee.afterLock = lock
     Schedule.leave(g, on: m)
   }
@@ -81,6 +81,21 @@ public enum Park {
       GlobalQueue.put(g)
     }
     Spinning.wakeIfIdle()
+  }
+
+  /// Makes all of `batch` runnable, in order, at the end of the queue of the P that `m` has. None is a foreign thread's.
+  /// The caller looks for a goroutine to run next: a single one that nothing comes before is its own, and wakes nobody.
+  static func ready(_ batch: inout GQueue, on m: MRef) {
+    let queue = OwnerQueue(m.pointee.p.unsafelyUnwrapped)
+    let isNext = batch.count == 1 && queue.isEmpty && GlobalQueue.isEmpty
+    while let g = batch.removeFirst() {
+      assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
+      g.pointee.waitReason = .none
+      g.pointee.setStatus(.runnable)
+      queue.putLast(g)
+    }
+    // One thread is enough: it wakes the next when it has found something.
+    if !isNext { Spinning.wakeIfIdle() }
   }
 
   /// Lets the others run: the current goroutine goes to the end of its P's queue (Go's `Gosched`). At once when there are

@@ -50,7 +50,9 @@ enum Processors {
       return
     }
     IdleLists.put(p)
+    let when = p.pointee.timers.nextWhen.load(ordering: .sequentiallyConsistent)
     sched.pointee.lock.unlock(m)
+    if when != TimerHeap.none { IdleWait.wake(for: when) }
   }
 
   /// When the world is being stopped, the P is what the stopper waits for: gives it up, releases `Sched.lock`, true.

@@ -61,6 +61,12 @@ struct OwnerQueue {
       && p.pointee.queue.head.load(ordering: .relaxed) == p.pointee.queue.tail.load(ordering: .relaxed)
   }
 
+  /// How many more the ring takes; thieves may make it more at any time.
+  var room: Int {
+    let used = p.pointee.queue.tail.load(ordering: .relaxed) &- p.pointee.queue.head.load(ordering: .acquiring)
+    return Int(RunQueue.capacity - used)
+  }
+
   /// Makes `g` the next to run; the one that was goes to the end of the ring. The exchange is also the full barrier that
   /// `Spinning.wake` needs between a submission and its look at the idle threads.
   @inline(__always)

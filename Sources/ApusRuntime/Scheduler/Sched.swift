@@ -24,6 +24,9 @@ public struct Sched: ~Copyable {
   /// Work was found and no idle P for it (Spinning.swift). Set under lock.
   let needSpinning = Atomic<Bool>(false)
 
+  /// Who waits for the clock.
+  let idleWait = IdleWait()
+
   // Stopping the world: written under lock.
   let stopping = Atomic<Bool>(false)
   var stopWait: Int32 = 0

@@ -52,10 +52,12 @@ enum Schedule {
     return next
   }
 
-  /// False when the scheduler loop has to be passed: somebody stops the world, or it is the global queue's turn.
+  /// False when the scheduler loop has to be passed: somebody stops the world, it is the global queue's turn, or a timer
+  /// is due.
   @inline(__always)
   static func mayPickLocally(_ p: PRef) -> Bool {
     p.pointee.attention.load(ordering: .relaxed) == 0 && (p.pointee.schedTick % 61 != 0 || GlobalQueue.isEmpty)
+      && !Expiry.isDue(p)
   }
 
   /// Makes `g` the running goroutine of `m` (the state; the registers follow).
@@ -82,6 +84,7 @@ enum Schedule {
     while true {
       if m.pointee.exiting { return nil }
       if let locked = m.pointee.lockedG {
+        Timers.announce(m)
         LockedThread.waitForTurn(m)
         return (locked, false)
       }
@@ -101,6 +104,7 @@ enum Schedule {
         found = FindRunnable.find(m)
       }
       if m.pointee.spinning { Spinning.stop(m) }
+      Timers.announce(m)
       if let owner = found.g.pointee.lockedM, owner != m {
         LockedThread.handOver(found.g, to: owner, from: m)
         continue

@@ -16,6 +16,9 @@ public struct SelectFrame: ~Copyable {
   public internal(set) var fired: Int32 = -1
   /// How many places there are.
   public internal(set) var count = 0
+  /// Held, as one of `locks`, where a timer is among what is waited for: whoever claims the goroutine takes a lock that is
+  /// released only after its switch.
+  var lock = RuntimeLock(.channel)
   /// The distinct locks of the channels in ascending order of address: the order in which they are taken.
   var locks: UnsafeMutablePointer<UnsafeMutablePointer<RuntimeLock>>
   var lockCount = 0
@@ -67,6 +70,16 @@ public struct SelectFrame: ~Copyable {
     else { return false }
     frame.pointee.fired = index
     return true
+  }
+
+  /// The timer of a place fires: claims the goroutine, which is parked as soon as the frame's lock is free.
+  fileprivate static func fire(_ waiter: UnsafeMutablePointer<Waiter>) {
+    let m = currentM()
+    let frame = of(waiter)
+    frame.pointee.lock.lock(m)
+    let g = claim(waiter) ? waiter.pointee.g : nil
+    frame.pointee.lock.unlock(m)
+    if let g { Park.ready(g, on: m) }
   }
 
   private static func of(_ waiter: UnsafeMutablePointer<Waiter>) -> UnsafeMutablePointer<SelectFrame> {
@@ -136,6 +149,23 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
     }
     pointee.locks[i] = lock
     pointee.lockCount += 1
+  }
+
+  /// Puts a timer at place `index`, into its slot. When it fires it claims the goroutine. Armed between `lockAll` and
+  /// the park, and removed before the frame is given back.
+  public func addTimer(_ index: Int) -> TimerRecordRef {
+    add(withUnsafeMutablePointer(to: &pointee.lock) { $0 })
+    let record = timer(index)
+    record.initialize(
+      to: TimerRecord(UnsafeMutableRawPointer(pointee.waiters + index)) {
+        SelectFrame.fire($0.assumingMemoryBound(to: Waiter.self))
+      })
+    return record
+  }
+
+  /// The timer at place `index`.
+  public func timer(_ index: Int) -> TimerRecordRef {
+    slot(index).bindMemory(to: TimerRecord.self, capacity: 1)
   }
 
   /// Takes all the locks.

@@ -39,6 +39,8 @@ enum StopTheWorld {
   }
 
   private static func start(_ m: MRef) {
+    // Before `Sched.lock` is taken, which ranks above the timers'.
+    Expiry.evacuate(downTo: sched.pointee.nextMaxProcs, on: m)
     sched.pointee.lock.lock(m)
     let hadP = m.pointee.p != nil
     var withWork = Processors.resize(to: sched.pointee.nextMaxProcs, for: m)

@@ -15,7 +15,7 @@ enum Switch {
       // The lock under which the goroutine parks is the only one that may be held over a switch.
       let held =
         switch m.pointee.after {
-        case .unlock: 1
+        case .unlock, .unlockAndAnnounce: 1
         case .unlockAll: m.pointee.afterFrame.unsafelyUnwrapped.pointee.lockCount
         case .nothing, .enqueueLocal, .enqueueGlobal, .free: 0
         }
@@ -38,9 +38,19 @@ enum Switch {
     case .unlock:
       m.pointee.after = .nothing
       m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
+    case .unlockAndAnnounce:
+      unlockAndAnnounce(m)
     case .unlockAll, .enqueueLocal, .enqueueGlobal, .free:
       finishSlowly(m)
     }
+  }
+
+  /// In the scheduler loop the announcement waits until it is known whether the thread goes idle, which makes it needless.
+  @inline(never)
+  private static func unlockAndAnnounce(_ m: MRef) {
+    m.pointee.after = .nothing
+    m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
+    if m.currentG != m.g0 { Timers.announce(m) }
   }
 
   @inline(never)
@@ -49,6 +59,7 @@ enum Switch {
     m.pointee.after = .nothing
     if action == .unlockAll {
       m.pointee.afterFrame.unsafelyUnwrapped.unlockAll(m)
+      if m.currentG != m.g0 { Timers.announce(m) }
       return
     }
     let g = m.pointee.afterG.unsafelyUnwrapped
@@ -62,7 +73,7 @@ enum Switch {
       Spinning.wakeIfIdle()
     case .free:
       Spawn.recycle(g, on: m)
-    case .nothing, .unlock, .unlockAll:
+    case .nothing, .unlock, .unlockAndAnnounce, .unlockAll:
       break
     }
   }

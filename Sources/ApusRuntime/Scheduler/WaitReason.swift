@@ -6,6 +6,7 @@ public enum WaitReason: UInt8 {
   case select
   case selectNoCases
   case waitGroup
+  case sleep
   case semaphore
   case mutexLock
   case rwMutexReadLock
@@ -22,6 +23,7 @@ public enum WaitReason: UInt8 {
     case .select: "select"
     case .selectNoCases: "select (no cases)"
     case .waitGroup: "sync.WaitGroup.Wait"
+    case .sleep: "sleep"
     case .semaphore: "semacquire"
     case .mutexLock: "sync.Mutex.Lock"
     case .rwMutexReadLock: "sync.RWMutex.RLock"

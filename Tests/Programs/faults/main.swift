@@ -58,6 +58,8 @@ func integer(_ index: Int) -> Int32 { CommandLine.arguments.dropFirst(index).fir
 
 let scenario = CommandLine.arguments.dropFirst().first ?? ""
 switch scenario {
+case "ticker-interval": _ = Goroutine.Ticker(every: .zero)
+case "ticker-reset-interval": Goroutine.Ticker(every: .seconds(1)).reset(every: .seconds(-1))
 case "close-twice":
   let channel = Channel<Int>()
   channel.close()

@@ -1,0 +1,114 @@
+import Synchronization
+
+/// The wait of an idle thread for the clock: the part of Go's `findRunnable` around its blocking `netpoll`, and
+/// `wakeNetPoller`. Today only the clock ends it; what else an idle process waits for belongs inside `block(until:)`.
+///
+/// At most one thread waits here, without a P; the other idle ones sleep on their own notes until they are handed a P.
+/// Whoever goes idle looks at the timers of all Ps: when there are any and nobody waits for them, it does; when somebody
+/// waits, but for longer, it has that one look again. When the time has come the thread takes an idle P and runs what is
+/// due. When no P is idle, every P has a thread, which looks at its own timers at each scheduling and at all Ps' before
+/// it goes idle.
+///
+/// ## No timer is overlooked
+///
+/// The thread that arms a timer which is its heap's first, and a thread that goes idle:
+///
+///     arms: store `nextWhen`;  read `lastPoll`:  0 → somebody waits: `pollUntil` 0 or later than the timer → interrupt
+///                              not 0 → read `idlePCount`, `spinning`: start a spinner if a P is idle and nobody spins
+///     idle: put the P on the idle list;  lower `spinning`, if counted there;  read every `nextWhen` (`earliest`);
+///           exchange `lastPoll` with 0;  store `pollUntil`;  block;  store `pollUntil` 0;  store `lastPoll` not 0
+///
+/// All of these are sequentially consistent. If the look at `nextWhen` misses the timer, it came before the store, and
+/// all that the idle thread did before it is seen by the arming one. If that finds `lastPoll` not 0, it came before the
+/// exchange: then it finds an idle P. It starts a spinner, which before it sleeps looks at all timers itself; or somebody
+/// spins already, who has not lowered `spinning` yet, and so will look later than the store. If it finds `lastPoll` 0, it
+/// reads `pollUntil` as 0 (not stored yet, or the wait is over) or as the time that is waited for, and interrupts in
+/// either case that matters. An interruption is remembered in `interrupted` until the wait that it is meant for, or the
+/// next one, returns at once: one too many does no harm.
+///
+/// At the end of a wait: an interruption between the last test of `interrupted` and the store of `lastPoll` reaches
+/// nobody that sleeps. But this thread now takes a P and looks at all timers before it goes idle again; and when it
+/// finds no idle P, then every P went from the idle list to a thread which does the same.
+///
+/// ## A P goes idle with timers in its heap
+///
+/// They stay there. It goes idle either through `FindRunnable`, whose thread then comes here, with the P on the idle
+/// list already; or its goroutine keeps its thread without it (`Processors.handOff`), which ends in `wake(for:)`; or the
+/// world starts again (`StopTheWorld`), which ends by starting a spinner.
+public struct IdleWait: ~Copyable {
+  /// When somebody last waited here (nanoseconds; 1 for never); 0 while somebody does.
+  let lastPoll = Atomic<Int64>(1)
+  /// Until when the one that waits does so; 0 when nobody waits or it is not known yet.
+  let pollUntil = Atomic<Int64>(0)
+  /// 1: the wait, or the next one, is to return. The futex.
+  private let interrupted = Atomic<UInt32>(0)
+
+  init() {}
+
+  /// Blocks the calling thread until `when` or an interruption.
+  private func block(until when: Int64) {
+    while interrupted.load(ordering: .acquiring) == 0 {
+      let left = when &- Clock.nanotime()
+      if left <= 0 { break }
+      Futex.wait(address, while: 0, nanoseconds: left)
+    }
+    interrupted.store(0, ordering: .sequentiallyConsistent)
+  }
+
+  /// Ends the wait, or the next one (Go's `netpollBreak`).
+  private func interrupt() {
+    if interrupted.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
+  }
+
+  private var address: UnsafeMutablePointer<UInt32> {
+    _read {
+      yield withUnsafePointer(to: interrupted) {
+        UnsafeMutableRawPointer(mutating: UnsafeRawPointer($0)).assumingMemoryBound(to: UInt32.self)
+      }
+    }
+  }
+
+  /// A timer for `when` was armed: makes sure that somebody looks at it in time (Go's `wakeNetPoller`). The caller holds
+  /// no lock.
+  static func wake(for when: Int64) {
+    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 {
+      let until = sched.pointee.idleWait.pollUntil.load(ordering: .sequentiallyConsistent)
+      if until == 0 || until > when { sched.pointee.idleWait.interrupt() }
+    } else {
+      Spinning.wakeIfIdle()
+    }
+  }
+
+  /// The thread of `m` has no P and nothing to do: waits for the clock if nobody does and there is something to wait
+  /// for, else sleeps until it is handed a P. It has one when this returns, and looks for work again.
+  static func waitOrStop(_ m: MRef) {
+    // The look that follows is the announcement.
+    m.pointee.unannounced = 0
+    let until = Timers.earliest()
+    if until == TimerHeap.none {
+      Threads.stop(m)
+      return
+    }
+    if sched.pointee.idleWait.lastPoll.exchange(0, ordering: .sequentiallyConsistent) == 0 {
+      let others = sched.pointee.idleWait.pollUntil.load(ordering: .sequentiallyConsistent)
+      if others == 0 || others > until { sched.pointee.idleWait.interrupt() }
+      Threads.stop(m)
+      return
+    }
+    sched.pointee.idleWait.pollUntil.store(until, ordering: .sequentiallyConsistent)
+    sched.pointee.idleWait.block(until: until)
+    sched.pointee.idleWait.pollUntil.store(0, ordering: .sequentiallyConsistent)
+    sched.pointee.idleWait.lastPoll.store(max(Clock.nanotime(), 1), ordering: .sequentiallyConsistent)
+    sched.pointee.lock.lock(m)
+    let p = IdleLists.takeP()
+    sched.pointee.lock.unlock(m)
+    guard let p else {
+      Threads.stop(m)
+      return
+    }
+    Processors.acquire(p, for: m)
+    // Without work it is counted as a spinner, so that others know of somebody who looks. With work it was none, and need
+    // not start the next.
+    if !Expiry.checkAll(on: m) { Spinning.start(m) }
+  }
+}

@@ -1,0 +1,66 @@
+import Apus
+import Testing
+
+private let far = Duration.seconds(10_000)
+
+/// The timeout of a select.
+@Suite struct SelectAfterTests {
+  @Test func selectAfterLosesToARealOperationAndIsGone() throws {
+    onGoroutine {
+      let channel = Channel<Int>()
+      for round in 0..<200 {
+        go { channel.send(round) }
+        switch select(channel.receiving, .after(far)) {
+        case .first(let value): #expect(value == round)
+        case .second: Issue.record("the timeout came first")
+        }
+      }
+    }
+  }
+
+  @Test func selectAfterWinsWhenNothingElseHappens() throws {
+    onGoroutine {
+      let channel = Channel<Int>()
+      let none: Receiving<Int>? = nil
+      let start = ContinuousClock.now
+      switch select(channel.receiving, .after(.milliseconds(10))) {
+      case .first: Issue.record("a value from nowhere")
+      case .second: break
+      }
+      #expect(ContinuousClock.now - start >= .milliseconds(10))
+      switch select(none, .after(.zero), .after(far)) {
+      case .first, .third: Issue.record("the wrong one")
+      case .second: break
+      }
+    }
+  }
+
+  @Test func selectAfterRacesWithASender() throws {
+    onGoroutine {
+      let channel = Channel<Int>()
+      let received = SharedCount()
+      let sent = SharedCount()
+      let group = WaitGroup()
+      for _ in 0..<4 {
+        group.go {
+          for round in 0..<300 {
+            switch select(channel.receiving, .after(.microseconds(round % 50))) {
+            case .first: received.add()
+            case .second: break
+            }
+          }
+        }
+        group.go {
+          for round in 0..<300 {
+            switch select(channel.sending(round), .after(.microseconds(round % 70))) {
+            case .first: sent.add()
+            case .second: break
+            }
+          }
+        }
+      }
+      group.wait()
+      #expect(received.value == sent.value)
+    }
+  }
+}
