@@ -25,6 +25,11 @@ enum Thread {
     apus_sleep_ns(3000)
   }
 
+  /// Sleeps for about `nanoseconds`; less when a signal comes.
+  static func sleep(nanoseconds: Int64) {
+    apus_sleep_ns(nanoseconds)
+  }
+
   /// The calling thread's stack.
   static var stackBounds: (lo: UInt, hi: UInt) {
     var lo: UInt = 0
