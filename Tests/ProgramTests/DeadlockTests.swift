@@ -155,7 +155,7 @@ extension Programs {
     }
 
     @Test(arguments: [
-      ("close-twice", "panic: close of closed channel", "close()"),
+      ("close-twice", "panic: close of closed channel", "main"),
       ("send-on-closed", "panic: send on closed channel", "main"),
       ("negative-wait-group", "panic: sync: negative WaitGroup counter", "runDeadlock"),
     ])
