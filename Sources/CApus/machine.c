@@ -301,3 +301,5 @@ void *apus_current_task(void) {
 }
 
 char *apus_demangle(const char *name, size_t length) { return swift_demangle(name, length, NULL, NULL, 0); }
+
+void apus_free(void *memory) { free(memory); }

@@ -183,20 +183,35 @@ static void on_watchdog(int signal) {
   apus_exit_now(watchdog_status);
 }
 
+// The watchdog's timer, -1 before there is one. Only the reporter's thread touches it.
+static int watchdog_timer = -1;
+
+static long arm_watchdog(int seconds) {
+  struct itimerspec time = {.it_value = {.tv_sec = seconds}};
+  return syscall(SYS_timer_settime, watchdog_timer, 0, &time, NULL);
+}
+
 void apus_watchdog(int seconds, int status) {
   watchdog_status = status;
+  if (watchdog_timer >= 0 && arm_watchdog(seconds) == 0) return;
   struct sigaction action = {.sa_handler = on_watchdog, .sa_flags = SA_ONSTACK};
   sigfillset(&action.sa_mask);
   sigaction(SIGALRM, &action, NULL);
   // The timer sends its signal to this very thread: another one might wait for SIGALRM and swallow it.
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
   event._sigev_un._tid = apus_gettid();
-  int timer;
-  struct itimerspec time = {.it_value = {.tv_sec = seconds}};
   // The system calls: libc's timer_create may allocate, and the lock of malloc may be what the failed code holds.
-  if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0 ||
-      syscall(SYS_timer_settime, timer, 0, &time, NULL) < 0)
+  if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &watchdog_timer) < 0 || arm_watchdog(seconds) < 0)
     alarm((unsigned)seconds);
   uint64_t mask = bit(SIGALRM);
   set_mask(SIG_UNBLOCK, &mask, NULL);
+}
+
+void apus_abort_now(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(SIGABRT, &action, NULL);
+  uint64_t mask = bit(SIGABRT);
+  set_mask(SIG_UNBLOCK, &mask, NULL);
+  syscall(SYS_tgkill, getpid(), apus_gettid(), SIGABRT);
+  apus_exit_now(APUS_FATAL_STATUS);
 }

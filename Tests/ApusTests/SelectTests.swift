@@ -118,6 +118,7 @@ import Testing
           _ = a.receive()
           a.send(1)
           _ = b.receive()
+          Goroutine.yield()
         }
       }
       var missed = 0

@@ -98,6 +98,7 @@ enum Boot {
     trace.step("stackinit", "\(stackSize) bytes a goroutine, guards of \(StackRegion.guardSize)")
     sched.pointee.threadCount = mainThread ? 1 : 0
     sched.pointee.nextMID = 1
+    sched.pointee.deadlock.isOn = mainThread
     Threads.register(m, id: mainThread ? 0 : -1)
     Threads.makeCurrent(m)
     trace.step("mcommoninit", "m\(m.pointee.id) on allm, random state seeded")
@@ -119,6 +120,7 @@ enum Boot {
   /// The main thread becomes m0 of a runtime that has started without it. It has no P: goroutine 1, which is locked to it,
   /// brings one.
   private static func joinLate(_ trace: inout BootTrace) -> MRef {
+    let wasForeign = currentMOrNil() != nil
     let m = currentMOrNil() ?? Threads.take(id: 0)
     m.pointee.id = 0
     m.pointee.isForeign = false
@@ -126,6 +128,8 @@ enum Boot {
     Threads.makeCurrent(m)
     sched.pointee.lock.lock(m)
     sched.pointee.threadCount += 1
+    if wasForeign { sched.pointee.deadlock.foreign -= 1 }
+    sched.pointee.deadlock.isOn = true
     sched.pointee.lock.unlock(m)
     trace.step("schedinit", "a link-time initialiser has started the runtime; m0 joins it")
     return m

@@ -4,8 +4,13 @@ import CApus
 /// `newstack`'s overflow).
 ///
 /// There is one report a process. The first thread that fails writes it; every other thread that fails meanwhile stops
-/// for ever, and the process ends under it. A report that itself fails, or takes longer than five seconds, ends
+/// for ever, and the process ends under it. A report that itself fails, or makes no progress for five seconds, ends
 /// the process with what has been written.
+///
+/// GOTRACEBACK decides whose frames follow the headline: nobody's (`none`), those of the goroutine that failed (`single`,
+/// the default), the other goroutines' too (`all`), the runtime's own too (`system`), and whether the process then ends by
+/// SIGABRT (`crash`). A failure of the runtime itself shows the runtime's frames, a deadlock all goroutines, except for
+/// `none`.
 package enum FatalReport {
   /// The size of the fatal stack: demangling recurses, and so do the unwinder's tables.
   private static let stackSize = 512 << 10
@@ -29,14 +34,20 @@ package enum FatalReport {
   /// Ends the process for a failure of the program: `panic: ` and `reason`, then the calling goroutine's frames.
   @inline(never)
   package static func panic(_ reason: StaticString) -> Never {
-    fail("panic: ", reason, from: apus_return_address())
+    fail(Failure(kind: "panic: ", reason: reason, address: apus_return_address()))
   }
 
   /// Ends the process for a failure of the runtime or one that it cannot go on after: `fatal error: ` and `reason`,
   /// then the calling goroutine's frames.
   @inline(never)
   static func fatalError(_ reason: StaticString) -> Never {
-    fail("fatal error: ", reason, from: apus_return_address())
+    fail(Failure(kind: "fatal error: ", reason: reason, address: apus_return_address(), isRuntimes: true))
+  }
+
+  /// Ends the process because no goroutine can ever run again: `fatal error: ` and `reason`, then every goroutine. The
+  /// caller is a thread of the runtime without a goroutine, and holds no lock.
+  static func deadlock(_ reason: StaticString) -> Never {
+    fail(Failure(kind: "fatal error: ", reason: reason, address: apus_return_address(), showsAll: true))
   }
 
   /// Ends the process because a thread more than `limit` was wanted (Go's `checkmcount`).
@@ -46,7 +57,8 @@ package enum FatalReport {
     writer.write("runtime: program exceeds ")
     writer.write(UInt64(limit))
     writer.write("-thread limit\n")
-    finish("fatal error: ", "thread exhaustion", from: apus_return_address(), writer)
+    finish(
+      Failure(kind: "fatal error: ", reason: "thread exhaustion", address: apus_return_address(), isRuntimes: true))
   }
 
   /// Ends the process because the kernel gave no thread: `error` is its errno, `have` how many there are.
@@ -58,7 +70,7 @@ package enum FatalReport {
     writer.write(" already; errno=")
     writer.write(UInt64(error))
     writer.write(")\n")
-    finish("fatal error: ", "newosproc", from: apus_return_address(), writer)
+    finish(Failure(kind: "fatal error: ", reason: "newosproc", address: apus_return_address(), isRuntimes: true))
   }
 
   private static func claim() {
@@ -75,22 +87,27 @@ package enum FatalReport {
     let head = fault.m?.pointee.current?.pointee
     writer.write(UInt64(head.map { $0.stack_hi &- $0.stack_lo } ?? 0))
     writer.write("-byte limit\n")
-    finish("fatal error: ", "stack overflow", from: fault.pc, writer)
+    finish(Failure(kind: "fatal error: ", reason: "stack overflow", address: fault.pc, isRuntimes: true))
   }
 
-  /// How long a report may take: demangling allocates, and the failed code may have held malloc's lock.
+  /// How long a report may go without progress: demangling allocates, and the failed code may have held malloc's lock.
   private static let watchdogSeconds: Int32 = 5
 
-  /// A failure on its way to the fatal stack.
+  /// What failed, and where.
   private struct Failure {
     var kind: StaticString
     var reason: StaticString
+    /// The first frame to be shown goes on here.
     var address: UInt
+    /// The runtime's fault, or at least its limit: its frames are of interest.
+    var isRuntimes = false
+    /// No goroutine is to blame more than another.
+    var showsAll = false
   }
 
-  private static func fail(_ kind: StaticString, _ reason: StaticString, from address: UInt) -> Never {
+  private static func fail(_ failure: Failure) -> Never {
     claim()
-    var failure = Failure(kind: kind, reason: reason, address: address)
+    var failure = failure
     if stackTop != 0 {
       // A goroutine may have too little of its stack left for a report. The unwinder finds the way back.
       apus_call_on_stack(stackTop, { FatalReport.finish($0) }, &failure)
@@ -102,29 +119,44 @@ package enum FatalReport {
 
   private static func finish(_ failure: UnsafeMutableRawPointer?) {
     guard let failure = failure?.assumingMemoryBound(to: Failure.self).pointee else { return }
-    finish(failure.kind, failure.reason, from: failure.address, ReportWriter())
+    finish(failure)
   }
 
   /// The headline first: what comes after it may hang or fail.
-  private static func finish(
-    _ kind: StaticString, _ reason: StaticString, from address: UInt, _ writer: consuming ReportWriter
-  ) -> Never {
-    writer.write(kind)
-    writer.write(reason)
-    writer.write("\n\n")
-    if let current = apus_current_m()?.pointee.current {
-      writer.write("goroutine ")
-      writer.write(current.pointee.id)
-    } else {
-      writer.write("thread ")
-      writer.write(UInt64(apus_gettid()))
+  private static func finish(_ failure: Failure) -> Never {
+    let level = apus_get_sched() == nil ? Knobs.Traceback.single : sched.pointee.knobs.traceback
+    var dump = GoroutineDump(to: .standardError, showsRuntime: failure.isRuntimes || level >= .system)
+    dump.writer.write(failure.kind)
+    dump.writer.write(failure.reason)
+    dump.writer.write("\n")
+    if level > .none {
+      if !failure.showsAll || dump.showsRuntime {
+        dump.writer.write("\n")
+        dump.writeCurrent(from: failure.address)
+      }
+      if failure.showsAll {
+        writeOthers(to: &dump, system: level >= .system)
+      } else if level >= .all && apus_get_sched() != nil {
+        StopTheWorld.freeze()
+        writeOthers(to: &dump, system: level >= .system)
+      }
     }
-    writer.write(" [running]:\n")
-    let traceback = Traceback(from: address)
-    var symbols = SymbolTable()
-    traceback.write(to: &writer, symbols: &symbols)
-    writer.flush()
+    if level == .crash { apus_abort_now() }
     apus_exit_now(APUS_FATAL_STATUS)
+  }
+
+  /// Writes the goroutines that are not current. No lock is taken, the failed code may hold it: the registry only grows,
+  /// and what it leads to is never freed. Unless it is a deadlock, goroutines may still run: they are stopped as far as
+  /// that goes without their help, and of one that moves meanwhile the frames may be wrong or missing.
+  private static func writeOthers(to dump: inout GoroutineDump, system: Bool) {
+    dump.showsRuntime = system
+    let list = GoroutineList(sched.pointee.goroutines.slabs, without: currentMOrNil()?.currentG, withSystem: system)
+    for index in 0..<list.count {
+      let g = list[index]
+      dump.writeOther(GoroutineDump.State(g), GoroutineDump.traceback(of: g))
+      // As long as it goes on, it may take its time.
+      if index % 256 == 255 { apus_watchdog(watchdogSeconds, APUS_FATAL_STATUS) }
+    }
   }
 }
 

@@ -1,25 +1,52 @@
 import CApus
 
-/// Writes a fatal report to standard error without allocating, locking or using libc's streams: what failed may have
-/// left any of them in disorder.
+/// Writes a report without locking or using libc's streams: what failed may have left any of them in disorder. To
+/// standard error it allocates nothing either.
 ///
-/// Text is gathered up to the end of a line, so that each line is one system call and a report that is cut short ends
-/// in a whole line. What standard error refuses is lost.
+/// To standard error text is gathered up to the end of a line, so that each line is one system call and a report that is
+/// cut short ends in a whole line; or, with `gathersLines`, until the caller flushes. What standard error refuses is lost.
 struct ReportWriter: ~Copyable {
-  private static let capacity = 512
-  private var line = InlineArray<512, UInt8>(repeating: 0)
+  /// Where the text goes.
+  enum Destination {
+    case standardError
+    /// Appended to an array, which its owner keeps in place.
+    case text(UnsafeMutablePointer<[UInt8]>)
+  }
+
+  private static let capacity = 4096
+  private var gathered = InlineArray<4096, UInt8>(repeating: 0)
   private var used = 0
+  private let destination: Destination
+  /// Lines stay until `flush`, or until there is no more room.
+  var gathersLines = false
+
+  init(to destination: Destination = .standardError) {
+    self.destination = destination
+  }
 
   /// Writes `byte`.
   mutating func write(byte: UInt8) {
-    line[used] = byte
+    if used == Self.capacity { flush() }
+    gathered[used] = byte
     used += 1
-    if byte == UInt8(ascii: "\n") || used == Self.capacity { flush() }
+    if byte == UInt8(ascii: "\n") && !gathersLines { flush() }
   }
 
-  /// Writes `bytes` as they are.
+  /// Writes `bytes` as they are. They are one piece: only a newline at their end hands them to standard error.
   mutating func write(bytes: UnsafeRawBufferPointer) {
-    for byte in bytes { write(byte: byte) }
+    guard let last = bytes.last else { return }
+    var rest = bytes
+    while rest.count > 0 {
+      if used == Self.capacity { flush() }
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.capacity - used))
+      let start = used
+      withUnsafeMutableBytes(of: &gathered) {
+        UnsafeMutableRawBufferPointer(rebasing: $0[start...]).copyMemory(from: piece)
+      }
+      used += piece.count
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+    }
+    if last == UInt8(ascii: "\n") && !gathersLines { flush() }
   }
 
   /// Writes `text` in UTF-8.
@@ -35,11 +62,9 @@ struct ReportWriter: ~Copyable {
 
   /// Writes the C string `text` up to its terminator.
   mutating func write(_ text: UnsafePointer<CChar>) {
-    var next = text
-    while next.pointee != 0 {
-      write(byte: UInt8(bitPattern: next.pointee))
-      next += 1
-    }
+    var length = 0
+    while text[length] != 0 { length += 1 }
+    write(bytes: UnsafeRawBufferPointer(start: text, count: length))
   }
 
   /// Writes `number` in decimal.
@@ -63,19 +88,28 @@ struct ReportWriter: ~Copyable {
     }
   }
 
-  /// Hands the gathered text to standard error.
+  /// Hands the gathered text on.
   mutating func flush() {
-    withUnsafeBytes(of: &line) { bytes in
-      guard let start = bytes.baseAddress else { return }
-      var written = 0
-      while written < used {
-        let result = apus_write(2, start + written, used - written)
-        // Interrupted is the one failure that passes; a full or closed standard error does not.
-        if result == -4 { continue }
-        if result <= 0 { break }
-        written += Int(result)
+    let count = used
+    let destination = destination
+    withUnsafeBytes(of: &gathered) { bytes in
+      switch destination {
+      case .standardError: Self.writeToStandardError(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
+      case .text(let text): text.pointee.append(contentsOf: bytes.prefix(count))
       }
     }
     used = 0
+  }
+
+  private static func writeToStandardError(_ bytes: UnsafeRawBufferPointer) {
+    guard let start = bytes.baseAddress else { return }
+    var written = 0
+    while written < bytes.count {
+      let result = apus_write(2, start + written, bytes.count - written)
+      // Interrupted is the one failure that passes; a full or closed standard error does not.
+      if result == -4 { continue }
+      if result <= 0 { break }
+      written += Int(result)
+    }
   }
 }

@@ -3,11 +3,24 @@ import CApus
 /// The frames of one stack, innermost first. Of more than a hundred the first and the last fifty are kept, as in Go's
 /// `traceback2`. Takes no memory but its own.
 struct Traceback: ~Copyable {
-  private static let capacity = 100
+  static let capacity = 100
+  /// How much of a saved context is read (switch_*.S).
+  private static var savedSize: UInt {
+    #if arch(arm64)
+      176
+    #else
+      64
+    #endif
+  }
   private var addresses = InlineArray<100, UInt>(repeating: 0)
   private var count = 0
   /// How many frames are missing in the middle.
   private(set) var elidedCount: UInt64 = 0
+  /// The innermost frames are those of the switch.
+  private var isParked = false
+
+  /// No frames.
+  init() {}
 
   /// The calling stack from the frame that goes on at `address`, all of it when there is no such frame. From the fatal
   /// stack this passes on to the stack that failed.
@@ -22,7 +35,9 @@ struct Traceback: ~Copyable {
   /// The stack of the parked goroutine `g`, whom nobody may make runnable meanwhile. Empty when it has no stack or
   /// has not run yet.
   init(parked g: borrowing apus_g_head) {
-    guard g.stack_hi != 0, g.sp >= g.stack_lo, g.sp < g.stack_hi else { return }
+    // What `apus_saved_frame` reads must lie in the stack, too: a report may look at a goroutine that runs again.
+    guard g.stack_hi != 0, g.sp >= g.stack_lo, g.sp < g.stack_hi, g.stack_hi - g.sp >= Self.savedSize else { return }
+    isParked = true
     var pc: UInt = 0
     var fp: UInt = 0
     var head = copy g
@@ -34,46 +49,30 @@ struct Traceback: ~Copyable {
     }
   }
 
-  /// Writes two lines a frame: the function, and, after a tab, the image and the address in it that addr2line takes.
-  func write(to writer: inout ReportWriter, symbols: inout SymbolTable) {
-    for index in 0..<count {
+  /// The frames of a parked goroutine that were collected before: `elided` of them are missing after the first fifty.
+  init(addresses collected: UnsafeBufferPointer<UInt>, elided: UInt64) {
+    count = min(collected.count, Self.capacity)
+    for index in 0..<count { addresses[index] = collected[index] }
+    elidedCount = elided
+    isParked = true
+  }
+
+  /// Calls `body` with the frames' addresses.
+  borrowing func withAddresses(_ body: (UnsafeBufferPointer<UInt>) -> Void) {
+    addresses.span.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0.prefix(count))) }
+  }
+
+  /// Writes two lines a frame; the runtime's own frames only with `showsRuntime`.
+  borrowing func write(to writer: inout ReportWriter, texts: inout FrameTexts, showsRuntime: Bool) {
+    var first = 0
+    if isParked && !showsRuntime { withAddresses { first = texts.countOfParking($0) } }
+    for index in first..<count {
       if elidedCount > 0 && index == Self.capacity / 2 {
         writer.write("...")
         writer.write(elidedCount)
         writer.write(" frames elided...\n")
       }
-      Self.write(symbols.lookUp(addresses[index]), to: &writer)
+      texts.write(addresses[index], to: &writer, showsRuntime: showsRuntime)
     }
-  }
-
-  private static func write(_ symbol: Symbol, to writer: inout ReportWriter) {
-    if let name = symbol.name {
-      // Malloc'd and never freed: reports are rare, and free is one more thing that can fail.
-      if let text = apus_demangle(name, symbol.nameLength) {
-        writer.write(UnsafePointer(text))
-      } else {
-        writer.write(name)
-        writer.write("(...)")
-      }
-    } else {
-      writer.write("?(...)")
-    }
-    writer.write("\n\t")
-    if let path = symbol.path {
-      writer.write(lastComponent(of: path))
-      writer.write("+")
-    }
-    writer.write(hex: symbol.imageOffset)
-    writer.write("\n")
-  }
-
-  private static func lastComponent(of path: UnsafePointer<CChar>) -> UnsafePointer<CChar> {
-    var start = path
-    var next = path
-    while next.pointee != 0 {
-      if next.pointee == CChar(bitPattern: UInt8(ascii: "/")) { start = next + 1 }
-      next += 1
-    }
-    return start
   }
 }

@@ -34,6 +34,11 @@ enum Thread {
     }
   }
 
+  /// Sleeps for about `nanoseconds`; less when a signal comes.
+  static func sleep(nanoseconds: Int64) {
+    apus_sleep_ns(nanoseconds)
+  }
+
   /// The calling thread's stack.
   static var stackBounds: (lo: UInt, hi: UInt) {
     var lo: UInt = 0

@@ -40,11 +40,17 @@ public enum ForeignThread {
 
   /// Has the record given back when the thread ends.
   static func armThreadEnd(_ m: MRef) {
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.foreign += 1
+    sched.pointee.lock.unlock(m)
     apus_thread_end_arm(
       { argument in
         guard let m = argument?.assumingMemoryBound(to: M.self) else { return }
         // The main thread may have been one and be m0 by now.
         if !m.pointee.isForeign { return }
+        sched.pointee.lock.lock(m)
+        sched.pointee.deadlock.foreign -= 1
+        DeadlockDetector.checkAndUnlock(m)
         apus_set_current_m(nil)
         ThreadRecord.free(m)
       }, UnsafeMutableRawPointer(m))

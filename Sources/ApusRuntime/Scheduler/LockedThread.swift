@@ -35,6 +35,9 @@ package enum LockedThread {
   /// its P (Go's `stoplockedm`).
   static func waitForTurn(_ m: MRef) {
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.lockedIdle += 1
+    DeadlockDetector.checkAndUnlock(m)
     Threads.sleepUntilHandedP(m)
   }
 
@@ -43,6 +46,10 @@ package enum LockedThread {
     let p = Processors.release(m)
     assert(owner.pointee.nextP == nil, "two Ps for one locked goroutine")
     owner.pointee.nextP = p
+    // Counted as running before it is woken, and perhaps before it counts itself as idle: the sum is right in between.
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.lockedIdle -= 1
+    sched.pointee.lock.unlock(m)
     owner.pointee.wakeNote.wake()
     Threads.stop(m)
   }

@@ -35,8 +35,8 @@ public struct Sched: ~Copyable {
   let world: SemaphoreRoot
   /// What `maxProcs` becomes when the world starts again. Under `world`.
   var nextMaxProcs = 1
-  /// The longest time from asking to standing still, in nanoseconds. Under `world`.
-  var worstStop: Int64 = 0
+  /// The longest time from asking to standing still, in nanoseconds. Written under `world`.
+  let worstStop = Atomic<Int64>(0)
 
   /// Ps in use; written while the world stands still, read anywhere.
   let maxProcs = Atomic<Int32>(0)
@@ -67,6 +67,8 @@ public struct Sched: ~Copyable {
   var bootTrace = BootTrace()
 
   let handoffs = Atomic<UInt64>(0)
+
+  var deadlock = DeadlockDetector()
 
   /// The largest value of GOMAXPROCS.
   static var processorLimit: Int { Knobs.maximumProcessors }

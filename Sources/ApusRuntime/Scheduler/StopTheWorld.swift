@@ -9,7 +9,9 @@ enum StopTheWorld {
     let asked = Clock.nanotime()
     stop(currentM())
     let took = Clock.nanotime() &- asked
-    if took > sched.pointee.worstStop { sched.pointee.worstStop = took }
+    if took > sched.pointee.worstStop.load(ordering: .relaxed) {
+      sched.pointee.worstStop.store(took, ordering: .relaxed)
+    }
     let m = currentM()
     body(m)
     start(m)
@@ -93,5 +95,15 @@ enum StopTheWorld {
   static func countStopped() {
     sched.pointee.stopWait -= 1
     if sched.pointee.stopWait == 0 { sched.pointee.stopNote.wake() }
+  }
+
+  /// Stops what can be stopped, for ever, for a fatal report (Go's `freezetheworld`): goroutines that come to a
+  /// scheduling point within a moment. Takes no lock, since the thread that failed may hold it; the count that the
+  /// stopped threads lower is too high to ever wake anybody.
+  static func freeze() {
+    sched.pointee.stopWait = Int32.max / 2
+    sched.pointee.stopping.store(true, ordering: .sequentiallyConsistent)
+    setAttention(1)
+    Thread.sleep(nanoseconds: 1_000_000)
   }
 }

@@ -93,7 +93,7 @@ enum Threads {
     if m.pointee.id != 0 {
       sched.pointee.lock.lock(m)
       sched.pointee.threadCount -= 1
-      sched.pointee.lock.unlock(m)
+      DeadlockDetector.checkAndUnlock(m)
     }
     SignalStack.remove(m)
     apus_set_current_m(nil)
@@ -118,7 +118,7 @@ enum Threads {
     assert(m.pointee.p == nil && !m.pointee.spinning, "a thread stops that has a P or spins")
     sched.pointee.lock.lock(m)
     IdleLists.put(m)
-    sched.pointee.lock.unlock(m)
+    DeadlockDetector.checkAndUnlock(m)
     sleepUntilHandedP(m)
   }
 
@@ -135,13 +135,13 @@ enum Threads {
   /// the free list. m0's thread cannot end without ending the process in the eyes of the kernel: it sleeps for ever.
   static func end(_ m: MRef) {
     Processors.handOff(Processors.release(m), from: m)
-    if m.pointee.id == 0 {
-      while true { apus_sleep_ns(Int64.max) }
-    }
-    SignalStack.remove(m)
+    let isMain = m.pointee.id == 0
+    if !isMain { SignalStack.remove(m) }
     sched.pointee.lock.lock(m)
     sched.pointee.threadCount -= 1
-    sched.pointee.lock.unlock(m)
+    if isMain { sched.pointee.deadlock.sleepers += 1 }
+    DeadlockDetector.checkAndUnlock(m)
+    while isMain { apus_sleep_ns(Int64.max) }
     m.pointee.exiting = false
     apus_set_current_m(nil)
     ThreadRecord.free(m)

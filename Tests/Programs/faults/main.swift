@@ -92,6 +92,8 @@ case "on-start":
   print("main")
 case "echo":
   echo()
+case let other where runDeadlock(other, Int(integer(2))):
+  break
 default:
   print("unknown scenario: \(scenario)")
   exit(64)

@@ -1,0 +1,94 @@
+import CApus
+
+/// The dump of a program that goes on (Go's `Stack`).
+///
+/// While the world stands still only numbers are copied, into memory straight from the kernel: a goroutine that does not
+/// run might hold malloc's lock. The text is made from them when everybody runs again.
+package struct GoroutineSnapshot: ~Copyable {
+  private struct Record {
+    var state: GoroutineDump.State
+    var elided: UInt64
+    var count: Int
+  }
+
+  private var memory: UnsafeMutableRawPointer?
+  private var size = 0
+  private var used = 0
+
+  private init() {}
+
+  /// The calling goroutine's dump, and with `all` the others' as they were at one moment: the world is stopped for it, so a
+  /// goroutine that never comes to a scheduling point delays the caller. Not for a goroutine inside an exclusive access to
+  /// state that others need.
+  @inline(never)
+  package static func text(all: Bool) -> String {
+    LazyStart.ensure()
+    let address = apus_return_address()
+    var snapshot = GoroutineSnapshot()
+    if all { StopTheWorld.run { snapshot.take($0) } }
+    var bytes: [UInt8] = []
+    let showsRuntime = sched.pointee.knobs.traceback >= .system
+    withUnsafeMutablePointer(to: &bytes) { bytes in
+      var dump = GoroutineDump(to: .text(bytes), showsRuntime: showsRuntime)
+      dump.writer.gathersLines = true
+      if all && currentM().pointee.isForeign {
+        snapshot.write(to: &dump, after: false)
+      } else {
+        dump.writeCurrent(from: address)
+        snapshot.write(to: &dump, after: true)
+      }
+      dump.close()
+    }
+    snapshot.close()
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Copies what is to be told of every goroutine but the current one.
+  private mutating func take(_ m: MRef) {
+    let showsRuntime = sched.pointee.knobs.traceback >= .system
+    var list = GoroutineList(GoroutineRegistry.lockedSlabs(m), without: m.currentG, withSystem: showsRuntime)
+    defer { list.close() }
+    if list.count == 0 { return }
+    // Room for the longest tracebacks: address space only, pages come as they are written.
+    let largest = MemoryLayout<Record>.stride + Traceback.capacity * MemoryLayout<UInt>.stride
+    size = list.count * largest
+    memory = apus_mmap(size)
+    guard let memory else { return }
+    for index in 0..<list.count {
+      let g = list[index]
+      let traceback = GoroutineDump.traceback(of: g)
+      let record = (memory + used).bindMemory(to: Record.self, capacity: 1)
+      record.initialize(to: Record(state: GoroutineDump.State(g), elided: traceback.elidedCount, count: 0))
+      used += MemoryLayout<Record>.stride
+      let addresses = memory + used
+      traceback.withAddresses { pcs in
+        record.pointee.count = pcs.count
+        addresses.copyMemory(from: UnsafeRawPointer(pcs.baseAddress.unsafelyUnwrapped), byteCount: pcs.count * 8)
+      }
+      used += record.pointee.count * MemoryLayout<UInt>.stride
+    }
+  }
+
+  /// Writes what was copied; `after`: something stands before it.
+  private func write(to dump: inout GoroutineDump, after: Bool) {
+    guard let memory else { return }
+    var position = 0
+    while position < used {
+      let record = (memory + position).assumingMemoryBound(to: Record.self)
+      let addresses = UnsafeBufferPointer(
+        start: (memory + position + MemoryLayout<Record>.stride).assumingMemoryBound(to: UInt.self),
+        count: record.pointee.count)
+      let traceback = Traceback(addresses: addresses, elided: record.pointee.elided)
+      if position > 0 || after {
+        dump.writeOther(record.pointee.state, traceback)
+      } else {
+        dump.write(record.pointee.state, traceback)
+      }
+      position += MemoryLayout<Record>.stride + addresses.count * MemoryLayout<UInt>.stride
+    }
+  }
+
+  private mutating func close() {
+    if let memory { _ = apus_munmap(memory, size) }
+  }
+}

@@ -1,0 +1,72 @@
+/// A goroutine as a dump shows it.
+struct DumpedGoroutine: Equatable {
+  var id: Int
+  /// What stands between the brackets.
+  var status: String
+  /// The first rows of its frames, innermost first.
+  var functions: [String] = []
+  var creator: Int?
+
+  /// Whether the innermost frames named in `names`, each a part of a function's name, are there in this order, beside
+  /// whatever an optimizer leaves of others.
+  func calls(_ names: String...) -> Bool {
+    var rest = functions[...]
+    for name in names {
+      guard let index = rest.firstIndex(where: { $0.contains(name) }) else { return false }
+      rest = rest[(index + 1)...]
+    }
+    return true
+  }
+}
+
+/// A fatal report or a dump, read strictly: every line has to be one that belongs where it is.
+struct DumpText {
+  /// The line before the goroutines; nil in a dump that is no report.
+  var headline: String?
+  var goroutines: [DumpedGoroutine] = []
+  /// The lines that broke the form, with their numbers from 1.
+  var faults: [String] = []
+
+  init(_ text: String, hasHeadline: Bool) {
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
+    // The last line ends in a newline, too.
+    if lines.last == "" { lines.removeLast() }
+    if hasHeadline { headline = lines.popFirst().map(String.init) }
+    var needsBlank = hasHeadline
+    while let line = lines.first {
+      let number = lines.startIndex + 1
+      if needsBlank {
+        if line != "" { faults.append("\(number), no blank line: \(line)") } else { lines.removeFirst() }
+      }
+      needsBlank = true
+      guard let header = lines.popFirst()?.wholeMatch(of: /goroutine ([0-9]+) \[([^\]]+)\]:/), let id = Int(header.1)
+      else {
+        faults.append("\(number), no header: \(line)")
+        continue
+      }
+      var goroutine = DumpedGoroutine(id: id, status: String(header.2))
+      while let line = lines.first, line != "" {
+        let number = lines.startIndex + 1
+        lines.removeFirst()
+        if let creator = line.wholeMatch(of: /created by goroutine ([0-9]+)/) {
+          goroutine.creator = Int(creator.1)
+          if let next = lines.first, next != "" { faults.append("\(number + 1), after the creator: \(next)") }
+        } else if line.hasPrefix("\t") {
+          faults.append("\(number), a place without a function: \(line)")
+        } else {
+          goroutine.functions.append(String(line))
+          guard let place = lines.popFirst(), place.wholeMatch(of: /\t[^\t]+\+0x[0-9a-f]+/) != nil else {
+            faults.append("\(number + 1), no place of a function: \(line)")
+            continue
+          }
+        }
+      }
+      goroutines.append(goroutine)
+    }
+  }
+
+  /// A function that only `GOTRACEBACK=system` shows.
+  var hasRuntimeFrames: Bool {
+    goroutines.contains { $0.calls("ApusRuntime.Park") || $0.calls("apus_goroutine_main") }
+  }
+}
