@@ -44,6 +44,7 @@ let package = Package(
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(name: "ApusTests", dependencies: ["Apus"], swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )

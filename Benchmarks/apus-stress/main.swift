@@ -11,6 +11,7 @@ let stresses: [Stress] = [
   Stress("channels", "pipelines, fan-out and fan-in: no element lost, doubled or overtaken", channels),
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
+  Stress("context", "trees of contexts cancelled from everywhere: nobody waits for ever, nothing is kept", contexts),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
 ]
 
