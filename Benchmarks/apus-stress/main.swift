@@ -12,6 +12,7 @@ let stresses: [Stress] = [
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
   Stress("timers", "sleeps, timers, tickers and timeouts, while the number of processors changes", timers),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
+  Stress("context", "trees of contexts cancelled from everywhere: nobody waits for ever, nothing is kept", contexts),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
   Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
