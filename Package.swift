@@ -43,6 +43,10 @@ let package = Package(
       name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
+    .executableTarget(
+      name: "early-start", dependencies: ["Apus"], path: "Tests/Programs/early-start", swiftSettings: settings),
+    .executableTarget(
+      name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",

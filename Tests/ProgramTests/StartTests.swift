@@ -1,0 +1,65 @@
+import Foundation
+import Testing
+
+extension Programs {
+  /// Ways into the runtime other than by our entry point and a plain `main`.
+  @Suite struct Starts {
+    @Test(arguments: ["1", "2", "8"])
+    func aLinkTimeInitialiserMayUseTheRuntime(processors: String) throws {
+      for _ in 0..<5 {
+        let result = try run(
+          product("early-start"), environment: inheritedEnvironment(["GOMAXPROCS": processors]), timeout: .seconds(20))
+        #expect(result.status == 0, "\(result)")
+        #expect(
+          result.output == """
+            main is goroutine 1
+            on the main thread: true
+            the hook ran on goroutine 1: true
+            a task went on
+
+            """, "\(result)")
+      }
+    }
+
+    @Test(arguments: ["1", "2", "8"])
+    func theFirstUseStartsTheRuntimeWhereTheEntryPointDidNotRun(processors: String) throws {
+      let program = try enteredByLibc("lazy-start")
+      defer { try? FileManager.default.removeItem(atPath: program) }
+      for _ in 0..<20 {
+        let result = try run(
+          program, environment: inheritedEnvironment(["GOMAXPROCS": processors]), timeout: .seconds(20))
+        #expect(result.status == 0, "\(result)")
+        #expect(result.output == "main is a goroutine: false\nreceived 8, wrong 0\n", "\(result)")
+      }
+    }
+
+    @Test func anOverflowIsReportedThereToo() throws {
+      let program = try enteredByLibc("lazy-start")
+      defer { try? FileManager.default.removeItem(atPath: program) }
+      let result = try run(program, ["overflow"], timeout: .seconds(20))
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errors.contains("goroutine stack exceeds 262144-byte limit"), "\(result)")
+    }
+
+    @Test func anUnlimitedStackIsNoTrouble() throws {
+      let result = try run("/bin/sh", ["-c", "ulimit -s unlimited && exec '\(product("hello"))'"])
+      #expect(result.output == "Hello, world.\n", "\(result)")
+    }
+
+    /// A copy of a product whose ELF header names `_start`, libc's entry point, in place of ours.
+    private func enteredByLibc(_ name: String) throws -> String {
+      let original = try product(name)
+      let symbols = try run("/usr/bin/env", ["readelf", "-sW", original])
+      let line = symbols.output.split(separator: "\n").first { $0.hasSuffix(" _start") }
+      let fields = try #require(line, "no symbol _start in \(name)").split(separator: " ")
+      let address = try #require(UInt64(fields[1], radix: 16))
+      var bytes = try Data(contentsOf: URL(fileURLWithPath: original))
+      withUnsafeBytes(of: address.littleEndian) { bytes.replaceSubrange(24..<32, with: $0) }  // e_entry
+      // Beside the original: it finds its libraries by a path relative to itself.
+      let copy = original + ".entered-by-libc.\(UUID().uuidString)"
+      try bytes.write(to: URL(fileURLWithPath: copy))
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: copy)
+      return copy
+    }
+  }
+}
