@@ -9,6 +9,7 @@ let stresses: [Stress] = [
   Stress("strings", "String, Dictionary and Set work with yields between", strings),
   Stress("json", "Foundation's JSON encoder and decoder on goroutines", json),
   Stress("channels", "pipelines, fan-out and fan-in: no element lost, doubled or overtaken", channels),
+  Stress("selects", "sends and receives by select, with timeouts and defaults: each number arrives once", selects),
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
   Stress("timers", "sleeps, timers, tickers and timeouts, while the number of processors changes", timers),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),

@@ -23,8 +23,8 @@ extension Programs {
       }
       #expect((counts["control"] ?? 0) >= 1000, "the counter does not count: \(result)")
       for name in [
-        "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends", "yield",
-        "go with an argument",
+        "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends",
+        "select with a timeout", "sleep", "mutex", "yield", "go with an argument",
       ] {
         #expect(counts[name] == 0, "\(name): \(result.output)")
       }

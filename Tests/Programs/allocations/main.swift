@@ -78,6 +78,24 @@ measure("select that sends") {
   }
 }
 
+measure("select with a timeout") {
+  for i in 0..<1000 {
+    requests.send(i)
+    switch select(replies.receiving, .after(.seconds(60))) {
+    case .first, .second: break
+    }
+  }
+}
+
+measure("sleep") {
+  for _ in 0..<1000 { Goroutine.sleep(for: .nanoseconds(1)) }
+}
+
+let counter = Mutex(0)
+measure("mutex") {
+  for _ in 0..<1000 { counter.withLock { $0 += 1 } }
+}
+
 measure("yield") {
   for _ in 0..<1000 { Goroutine.yield() }
 }
