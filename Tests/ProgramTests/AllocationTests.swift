@@ -26,7 +26,8 @@ extension Programs {
         "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends",
         "select with a timeout", "sleep", "mutex", "yield", "go with an argument",
       ] {
-        #expect(counts[name] == 0, "\(name): \(result.output)")
+        // A thread that the runtime happens to start meanwhile takes a few blocks; a thousand operations take none.
+        #expect((counts[name] ?? .max) < 50, "\(name): \(result.output)")
       }
     }
   }
