@@ -52,4 +52,32 @@ import Testing
     }
     #expect(words(result).contains("panic: sync: negative WaitGroup counter"))
   }
+
+  @Test func closingAContextsChannel() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      onGoroutine { Context.background.done.close() }
+    }
+    #expect(words(result).contains("panic: close of receive-only channel"))
+  }
+
+  @Test func closingATimersChannel() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      onGoroutine { Goroutine.after(.seconds(60)).close() }
+    }
+    #expect(words(result).contains("panic: close of receive-only channel"))
+  }
+
+  @Test func aWaitGroupBeyondItsCounter() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      onGoroutine { WaitGroup().add(1 << 32) }
+    }
+    #expect(words(result).contains("panic: sync: WaitGroup counter out of range"))
+  }
+
+  @Test func aChannelOfAbsurdSize() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      onGoroutine { _ = Channel<UInt8>(capacity: 1 << 46) }
+    }
+    #expect(words(result).contains("panic: makechan: size out of range"))
+  }
 }

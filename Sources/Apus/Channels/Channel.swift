@@ -12,13 +12,14 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   /// A ring of `capacity` elements, of which `count` from `head` on are there.
   @usableFromInline let buffer: UnsafeMutablePointer<Element>
 
-  /// Makes an open channel. A negative or absurd `capacity` ends the process with `panic: makechan: size out of range`.
+  /// Makes an open channel. A negative `capacity`, or one of more than a terabyte, ends the process with
+  /// `panic: makechan: size out of range`.
   @inlinable
   public init(capacity: Int = 0) {
     // Elements without a size, as those of a `Channel<Void>`, take no room.
     let size = MemoryLayout<Element>.size == 0 ? 0 : MemoryLayout<Element>.stride
     let (bytes, overflows) = capacity.multipliedReportingOverflow(by: size)
-    if capacity < 0 || overflows || bytes > 1 << 47 { Fatal.panic("makechan: size out of range") }
+    if capacity < 0 || overflows || bytes > 1 << 40 { Fatal.panic("makechan: size out of range") }
     state = .allocate(capacity: 1)
     state.initialize(to: ChannelState(capacity: capacity))
     buffer = .allocate(capacity: size == 0 ? 0 : capacity)
@@ -282,8 +283,15 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   }
 
   /// Closes the channel: what is buffered can still be received, then receivers get nil; sending is fatal. Closing twice
-  /// ends the process with `panic: close of closed channel`.
+  /// ends the process with `panic: close of closed channel`; so does closing the channel of a context or a timer, which
+  /// is not the program's, with `panic: close of receive-only channel`.
   public func close() {
+    if state.pointee.isReserved { Fatal.panic("close of receive-only channel") }
+    if !state.close() { Fatal.panic("close of closed channel") }
+  }
+
+  /// Closes a channel that only the runtime closes, once.
+  func closeReserved() {
     if !state.close() { Fatal.panic("close of closed channel") }
   }
 

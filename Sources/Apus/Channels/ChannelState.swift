@@ -11,6 +11,8 @@ public struct ChannelState: ~Copyable {
   @usableFromInline var receivers = WaitQueue()
   @usableFromInline var senders = WaitQueue()
   @usableFromInline var isClosed = false
+  /// A context's or a timer's channel, which a program only receives from. Set before anybody else has the channel.
+  var isReserved = false
   /// What feeds the channel of a timer or ticker (TimerChannel.swift); written once, before anybody else knows it.
   @usableFromInline var timer: UnsafeMutablePointer<ChannelTimer>?
 

@@ -156,7 +156,7 @@ extension Cancellation {
     }
     guard let taken else { return nil }
     if let channel = taken.channel {
-      channel.close()
+      channel.closeReserved()
       advance(.closed)
     }
     _ = taken.timer?.stop()

@@ -17,6 +17,7 @@ struct DoneChannel: ~Copyable, Sendable {
   /// Makes the channel. One at a time, and only when there is none.
   func make() -> Channel<Never> {
     let channel = Channel<Never>()
+    channel.state.pointee.isReserved = true
     address.store(UInt(bitPattern: Unmanaged.passRetained(channel).toOpaque()), ordering: .releasing)
     return channel
   }
@@ -29,12 +30,17 @@ struct DoneChannel: ~Copyable, Sendable {
 /// The channels that many contexts share.
 enum DoneChannels {
   /// Never closed: that of contexts which nothing can cancel.
-  static let never = Channel<Never>()
+  static let never: Channel<Never> = {
+    let channel = Channel<Never>()
+    channel.state.pointee.isReserved = true
+    return channel
+  }()
 
   /// Closed from the start: that of contexts which were cancelled before anybody asked for their channel.
   static let closed: Channel<Never> = {
     let channel = Channel<Never>()
     channel.close()
+    channel.state.pointee.isReserved = true
     return channel
   }()
 }

@@ -19,6 +19,8 @@ public final class WaitGroup: Sendable {
   /// `wait` that has not returned: only an `add` that is not the first may come at any time.
   public func add(_ count: Int = 1) {
     // The counter has 32 bits, as Go's.
+    if count < Int(Int32.min) { Fatal.panic("sync: negative WaitGroup counter") }
+    if count > Int(Int32.max) { Fatal.panic("sync: WaitGroup counter out of range") }
     let delta = UInt64(truncatingIfNeeded: count) << 32
     let now = state.wrappingAdd(delta, ordering: .acquiringAndReleasing).newValue
     let counter = Int32(truncatingIfNeeded: now >> 32)

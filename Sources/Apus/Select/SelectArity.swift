@@ -144,9 +144,7 @@ public func select<
 }
 
 /// Which of 7 operations proceeded, and what came of it.
-public enum Selected7<A: ~Copyable, B: ~Copyable, C: ~Copyable, D: ~Copyable, E: ~Copyable, F: ~Copyable, G: ~Copyable>:
-  ~Copyable
-{
+public enum Selected7<A, B, C, D, E, F, G> {
   case first(A)
   case second(B)
   case third(C)
@@ -181,9 +179,7 @@ public func select<
 }
 
 /// Which of 8 operations proceeded, and what came of it.
-public enum Selected8<
-  A, B, C, D, E, F, G, H
-> {
+public enum Selected8<A, B, C, D, E, F, G, H> {
   case first(A)
   case second(B)
   case third(C)

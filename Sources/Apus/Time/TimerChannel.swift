@@ -123,6 +123,7 @@ extension Channel where Element == ContinuousClock.Instant {
     let timer = UnsafeMutablePointer<ChannelTimer>.allocate(capacity: 1)
     timer.initialize(to: ChannelTimer(state, when: when, period: period))
     state.pointee.timer = timer
+    state.pointee.isReserved = true
   }
 
   /// Sets the timer anew, 0: stops it. True when there was a time still to be received.
