@@ -7,7 +7,9 @@ public struct GoroutineRegistry: ~Copyable {
   var free = GList()
   var arena = PersistentArena()
   /// Free frames of `select` that no P has.
-  var selectFrames: UnsafeMutablePointer<SelectFrame>?
+  var selectFrames = SelectFrameList()
+  /// How many there are, free or not.
+  var selectFrameCount = 0
   /// The newest slab; the others by `SlabHeader.next`. Read by dumps while the world stands still.
   var slabs: UnsafeMutablePointer<SlabHeader>?
   /// Goroutines spawned where there is no P (foreign threads).
@@ -45,26 +47,25 @@ public struct GoroutineRegistry: ~Copyable {
     registry.pointee.lock.unlock(m)
   }
 
-  /// A frame of `select` for a P that has none, or a thread without a P.
-  static func newSelectFrame(on m: MRef) -> UnsafeMutablePointer<SelectFrame> {
+  /// Moves up to half a local list's worth of `select` frames to `list`, from the shared list; at least one, if need be new.
+  static func refill(_ list: inout SelectFrameList, on m: MRef) {
     let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
     registry.pointee.lock.lock(m)
-    defer { registry.pointee.lock.unlock(m) }
-    if let frame = registry.pointee.selectFrames {
-      registry.pointee.selectFrames = frame.pointee.link
-      return frame
+    while list.count < SelectFrameList.localLimit / 2, let frame = registry.pointee.selectFrames.pop() { list.push(frame) }
+    if list.count == 0 {
+      let capacity = SelectFrame.standardCapacity
+      let memory = registry.pointee.arena.allocate(bytes: SelectFrame.size(capacity: capacity))
+      list.push(SelectFrame.make(memory, capacity: capacity))
+      registry.pointee.selectFrameCount += 1
     }
-    let capacity = SelectFrame.standardCapacity
-    return SelectFrame.make(
-      registry.pointee.arena.allocate(bytes: SelectFrame.size(capacity: capacity)), capacity: capacity)
+    registry.pointee.lock.unlock(m)
   }
 
-  /// Takes a frame back from a thread without a P.
-  static func keep(_ frame: UnsafeMutablePointer<SelectFrame>, on m: MRef) {
+  /// Moves frames of `list` to the shared list until `keeping` are left.
+  static func takeBack(_ list: inout SelectFrameList, keeping: Int = 0, on m: MRef) {
     let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
     registry.pointee.lock.lock(m)
-    frame.pointee.link = registry.pointee.selectFrames
-    registry.pointee.selectFrames = frame
+    while list.count > keeping, let frame = list.pop() { registry.pointee.selectFrames.push(frame) }
     registry.pointee.lock.unlock(m)
   }
 

@@ -39,8 +39,8 @@ public struct P: ~Copyable {
   var nextID: UInt64 = 0
   var lastID: UInt64 = 0
   var freeG = GList()
-  /// Free frames of `select`, by their links.
-  var selectFrames: UnsafeMutablePointer<SelectFrame>?
+  /// Free frames of `select`.
+  var selectFrames = SelectFrameList()
   /// Goroutines spawned less goroutines ended on this P; the sum over all Ps is the number that live.
   let liveBalance = Atomic<Int64>(0)
   var stacks: StackCache

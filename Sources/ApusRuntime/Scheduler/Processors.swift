@@ -107,11 +107,7 @@ enum Processors {
     OwnerQueue(p).drain(into: &sched.pointee.global)
     sched.pointee.globalCount.store(sched.pointee.global.count, ordering: .relaxed)
     GoroutineRegistry.takeBack(&p.pointee.freeG)
-    let m = currentM()
-    while let frame = p.pointee.selectFrames {
-      p.pointee.selectFrames = frame.pointee.link
-      GoroutineRegistry.keep(frame, on: m)
-    }
+    GoroutineRegistry.takeBack(&p.pointee.selectFrames, on: currentM())
     StackPools.takeBack(&p.pointee.stacks)
     p.pointee.status = .dead
     p.pointee.m = nil

@@ -97,11 +97,14 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
     if count > SelectFrame.standardCapacity {
       let memory = UnsafeMutableRawPointer.allocate(byteCount: SelectFrame.size(capacity: count), alignment: 64)
       frame = SelectFrame.make(memory, capacity: count)
-    } else if let p = m.pointee.p, let cached = p.pointee.selectFrames {
-      p.pointee.selectFrames = cached.pointee.link
-      frame = cached
+    } else if let p = m.pointee.p {
+      if p.pointee.selectFrames.count == 0 { GoroutineRegistry.refill(&p.pointee.selectFrames, on: m) }
+      frame = p.pointee.selectFrames.pop().unsafelyUnwrapped
     } else {
-      frame = GoroutineRegistry.newSelectFrame(on: m)
+      var list = SelectFrameList()
+      GoroutineRegistry.refill(&list, on: m)
+      frame = list.pop().unsafelyUnwrapped
+      GoroutineRegistry.takeBack(&list, on: m)
     }
     frame.pointee.claimed.store(0, ordering: .relaxed)
     frame.pointee.fired = -1
@@ -123,10 +126,14 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
     }
     let m = currentM()
     if let p = m.pointee.p {
-      pointee.link = p.pointee.selectFrames
-      p.pointee.selectFrames = self
+      p.pointee.selectFrames.push(self)
+      if p.pointee.selectFrames.count >= SelectFrameList.localLimit {
+        GoroutineRegistry.takeBack(&p.pointee.selectFrames, keeping: SelectFrameList.localLimit / 2, on: m)
+      }
     } else {
-      GoroutineRegistry.keep(self, on: m)
+      var list = SelectFrameList()
+      list.push(self)
+      GoroutineRegistry.takeBack(&list, on: m)
     }
   }
 
@@ -182,5 +189,27 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
       i -= 1
       locks[i].pointee.unlock(m)
     }
+  }
+}
+
+/// Free frames of `select` by their links, last in first out. A goroutine gives its frame to the P on which it resumed, so
+/// frames wander between the Ps: a P keeps up to `localLimit` and exchanges half of them with the shared list.
+struct SelectFrameList {
+  static var localLimit: Int { 32 }
+
+  private var first: UnsafeMutablePointer<SelectFrame>?
+  private(set) var count = 0
+
+  mutating func push(_ frame: UnsafeMutablePointer<SelectFrame>) {
+    frame.pointee.link = first
+    first = frame
+    count += 1
+  }
+
+  mutating func pop() -> UnsafeMutablePointer<SelectFrame>? {
+    guard let frame = first else { return nil }
+    first = frame.pointee.link
+    count -= 1
+    return frame
   }
 }
