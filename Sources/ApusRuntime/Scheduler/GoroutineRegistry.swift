@@ -51,7 +51,9 @@ public struct GoroutineRegistry: ~Copyable {
   static func refill(_ list: inout SelectFrameList, on m: MRef) {
     let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
     registry.pointee.lock.lock(m)
-    while list.count < SelectFrameList.localLimit / 2, let frame = registry.pointee.selectFrames.pop() { list.push(frame) }
+    while list.count < SelectFrameList.localLimit / 2, let frame = registry.pointee.selectFrames.pop() {
+      list.push(frame)
+    }
     if list.count == 0 {
       let capacity = SelectFrame.standardCapacity
       let memory = registry.pointee.arena.allocate(bytes: SelectFrame.size(capacity: capacity))
