@@ -287,7 +287,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
   /// is not the program's, with `panic: close of receive-only channel`.
   public func close() {
     if state.pointee.isReserved { Fatal.panic("close of receive-only channel") }
-    if !state.close() { Fatal.panic("close of closed channel") }
+    closeReserved()
   }
 
   /// Closes a channel that only the runtime closes, once.

@@ -80,7 +80,7 @@ public struct StackPools: ~Copyable {
   private mutating func take(_ order: UInt8) -> Stack {
     let index = Int(order - StackSize.orders.lowerBound)
     if let slot = freeSlots[index].pop() { return regions[index].stack(at: Int(slot)) }
-    let fresh = regions[index].prepare(facts: sched.pointee.facts)
+    let fresh = regions[index].prepare()
     if fresh.isEmpty {
       FatalReport.fatalError("runtime: the address space reserved for goroutine stacks is used up")
     }

@@ -31,7 +31,7 @@ struct StackRegion {
   }
 
   /// Prepares the next slots; the range of their indices. Empty when the reservation is used up.
-  mutating func prepare(facts: MachineFacts) -> Range<Int> {
+  mutating func prepare() -> Range<Int> {
     if base == 0 { reserve() }
     let count = min(max(1, min(Self.batch, (64 << 20) >> Int(order))), capacity - prepared)
     if count <= 0 { return prepared..<prepared }
