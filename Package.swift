@@ -17,6 +17,7 @@ let package = Package(
     .executable(name: "hello", targets: ["hello"]),
     .executable(name: "sieve", targets: ["sieve"]),
     .executable(name: "million", targets: ["million"]),
+    .executable(name: "busy", targets: ["busy"]),
   ],
   targets: [
     .target(name: "CApus"),
@@ -37,6 +38,7 @@ let package = Package(
     .executableTarget(
       name: "million", dependencies: ["Apus"], path: "Examples/million", exclude: ["expected.txt"],
       swiftSettings: settings),
+    .executableTarget(name: "busy", dependencies: ["Apus"], path: "Examples/busy", swiftSettings: settings),
     .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
     .executableTarget(

@@ -23,6 +23,8 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("select8", { selecting(8, $0) }),
   ("mutex", mutex),
   ("rwmutex", rwMutex),
+  ("hog", hog),
+  ("blocking", blockingCalls),
   ("clock", clockReads),
   ("cpus", processorCount),
 ]

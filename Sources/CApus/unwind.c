@@ -2,6 +2,7 @@
 // as often as not noticed inside malloc or memcpy, which use the frame pointer for something else. A parked stack is
 // walked by frame pointers: it always stops in the runtime's own code, which keeps them.
 #define _GNU_SOURCE
+#include <ucontext.h>
 #include <unwind.h>
 
 #include "CApus.h"
@@ -76,6 +77,8 @@ size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *el
 size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
                           uint64_t *elided) {
   frame_list list = {.pcs = pcs, .capacity = capacity};
+  // Without a frame there is nothing behind it: a goroutine that has not begun has no pc either.
+  if (fp == 0 && pc != 0) add_frame(&list, pc - 1);
   while (fp != 0) {
     add_frame(&list, pc - 1);
     // Both architectures keep the caller's frame pointer at the frame pointer and the return address above it.
@@ -104,4 +107,25 @@ void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp) {
   *fp = context[0];
   *pc = context[21];
 #endif
+}
+
+_Bool apus_stopped_frame(const apus_m *m, uintptr_t *pc, uintptr_t *fp) {
+  if (__atomic_load_n(&m->words.stopped, __ATOMIC_ACQUIRE) == APUS_NOT_STOPPED) return 0;
+  const ucontext_t *context = m->head.stopped_context;
+  if (context != NULL) {
+#if defined(__x86_64__)
+    // The walk takes the first address for a return address and looks before it; this one is exact.
+    *pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP] + 1;
+    *fp = (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
+#elif defined(__aarch64__)
+    *pc = context->uc_mcontext.pc + 1;
+    *fp = context->uc_mcontext.regs[29];
+#endif
+    return 1;
+  }
+  // The stack pointer that was noted is the frame pointer of a function of ours.
+  const uintptr_t *frame = (const uintptr_t *)m->head.stopped_sp;
+  *fp = frame[0];
+  *pc = frame[1];
+  return 1;
 }

@@ -1,4 +1,5 @@
 import Apus
+import ApusRuntime
 import CApus
 import Glibc
 import Testing
@@ -84,6 +85,7 @@ import Testing
   @Test func unlockingFreesTheThread() async {
     await #expect(processExitsWith: .success) {
       Runtime.maxProcs = 1
+      Slices.setAll(3_600_000_000_000)
       let shared = onGoroutine {
         Goroutine.lockToThread()
         Goroutine.unlockFromThread()

@@ -1,11 +1,12 @@
 import Apus
+import ApusRuntime
 import Testing
 
-/// Fairness. In processes of their own, on one processor: there the order is exact.
+/// Fairness. In processes of their own, on one processor, where nobody is stopped: there the order is exact.
 @Suite struct YieldTests {
   @Test func everyoneGetsItsTurn() async {
     await #expect(processExitsWith: .success) {
-      Runtime.maxProcs = 1
+      runUndisturbed()
       let log = onGoroutine {
         let log = Shared<[Int]>([])
         let ended = WaitGroup()
@@ -29,7 +30,7 @@ import Testing
   /// What stands in the global queue runs although the local queue never gets empty: every 61st round looks there first.
   @Test func theGlobalQueueIsServedBesideABusyLocalOne() async {
     await #expect(processExitsWith: .success) {
-      Runtime.maxProcs = 1
+      runUndisturbed()
       let (ended, rounds) = (WaitGroup(), Shared(0))
       let stop = Shared(false)
       onGoroutine {
@@ -52,7 +53,7 @@ import Testing
   /// The same beside two goroutines that wake each other for ever: each is the other's next and shares its slice.
   @Test func theGlobalQueueIsServedBesideAPingPong() async {
     await #expect(processExitsWith: .success) {
-      Runtime.maxProcs = 1
+      runUndisturbed()
       let (there, back, ended) = (Channel<Int>(), Channel<Int>(), WaitGroup())
       let stop = Shared(false)
       onGoroutine {
@@ -78,7 +79,7 @@ import Testing
   /// The 61st round at the latest, counted from the moment at which the goroutine is in the global queue.
   @Test func theGlobalQueueWaitsForSixtyOneRoundsAtMost() async {
     await #expect(processExitsWith: .success) {
-      Runtime.maxProcs = 1
+      runUndisturbed()
       let rounds = onGoroutine {
         let rounds = Shared(0)
         let arrived = Shared<Int?>(nil)
@@ -109,4 +110,11 @@ import Testing
     for _ in 0..<10 { Goroutine.yield() }
     #expect(Goroutine.current == nil)
   }
+}
+
+/// One processor, and goroutines give it up only by themselves: on a busy machine a thread may well lie idle for longer
+/// than a slice.
+private func runUndisturbed() {
+  Runtime.maxProcs = 1
+  Slices.setAll(3_600_000_000_000)
 }

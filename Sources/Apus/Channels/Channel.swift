@@ -59,8 +59,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
         waiter.pointee.element.unsafelyUnwrapped.assumingMemoryBound(to: Element.self).initialize(to: element)
         waiter.pointee.succeeded = true
         let g = waiter.pointee.g
-        state.pointee.lock.unlock(m)
-        Park.ready(g, on: m)
+        Park.unlock(state.lockAddress, on: m, readying: g)
         return
       }
       if state.pointee.count < state.pointee.capacity {
@@ -106,8 +105,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
     var woken: GRef?
     let waiter = m.currentG.ownWaiter
     if sendLocked(from: place.address, waking: &woken) {
-      state.pointee.lock.unlock(m)
-      if let woken { Park.ready(woken, on: m) }
+      Park.unlock(state.lockAddress, on: m, readying: woken)
     } else {
       state.pointee.wait(in: &state.pointee.senders, waiter, place.address)
       Park.park(.channelSend, unlocking: state.lockAddress)
@@ -148,8 +146,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
     if let place = receiveLocked(waking: &woken) {
       nonisolated(unsafe) let element = place.move()
       finishReceive(waking: &woken)
-      state.pointee.lock.unlock(m)
-      if let woken { Park.ready(woken, on: m) }
+      Park.unlock(state.lockAddress, on: m, readying: woken)
       return element
     }
     return receiveWaiting(m)
@@ -220,8 +217,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
     if let source = receiveLocked(waking: &woken) {
       place.address.moveInitialize(from: source, count: 1)
       finishReceive(waking: &woken)
-      state.pointee.lock.unlock(m)
-      if let woken { Park.ready(woken, on: m) }
+      Park.unlock(state.lockAddress, on: m, readying: woken)
     } else {
       if state.pointee.isClosed {
         state.pointee.lock.unlock(m)
@@ -253,8 +249,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
       let place = UnsafeMutableRawPointer(optional).assumingMemoryBound(to: Element.self)
       return sendLocked(from: place, waking: &woken)
     }
-    state.pointee.lock.unlock(m)
-    if let woken { Park.ready(woken, on: m) }
+    Park.unlock(state.lockAddress, on: m, readying: woken)
     if sent {
       withUnsafeMutablePointer(to: &element) { $0.initialize(to: nil) }
       return nil
@@ -277,8 +272,7 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
     }
     nonisolated(unsafe) let element = place.move()
     finishReceive(waking: &woken)
-    state.pointee.lock.unlock(m)
-    if let woken { Park.ready(woken, on: m) }
+    Park.unlock(state.lockAddress, on: m, readying: woken)
     return .element(element)
   }
 

@@ -97,8 +97,9 @@ extension UnsafeMutablePointer where Pointee == ChannelState {
     var woken = GChain()
     while let waiter = pointee.receivers.takeFirst() { woken.append(waiter.pointee.g) }
     while let waiter = pointee.senders.takeFirst() { woken.append(waiter.pointee.g) }
-    pointee.lock.unlock(m)
+    pointee.lock.unlockKeepingSection(m)
     woken.readyAll(on: m)
+    releaseM(m)
     return true
   }
 }

@@ -103,8 +103,7 @@ func runSelect<Operands: SelectOperands & ~Copyable>(_ operands: inout Operands)
     var woken: GRef?
     channel.pointee.lock.lock(m)
     let done = operands.perform(index, waking: &woken)
-    channel.pointee.lock.unlock(m)
-    if let woken { Park.ready(woken, on: m) }
+    Park.unlock(channel.lockAddress, on: m, readying: woken)
     if done { return index }
   }
   let channels = plan.receives | plan.sends
@@ -128,8 +127,7 @@ func waitInSelect<Operands: SelectOperands & ~Copyable>(_ operands: inout Operan
     let index = SelectPlan.pick(&ready, m)
     var woken: GRef?
     if operands.perform(index, waking: &woken) {
-      frame.unlockAll(m)
-      if let woken { Park.ready(woken, on: m) }
+      frame.unlockAll(m, readying: woken)
       operands.release(frame, 0)
       frame.giveBack()
       return index

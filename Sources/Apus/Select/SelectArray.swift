@@ -20,8 +20,7 @@ public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index
   for offset in channels.indices {
     let index = (start + offset) % channels.count
     guard operations[index]._perform(waking: &woken) else { continue }
-    frame.unlockAll(m)
-    if let woken { Park.ready(woken, on: m) }
+    frame.unlockAll(m, readying: woken)
     for index in channels.indices { operations[index]._release(frame, index) }
     frame.giveBack()
     return (index, operations[index]._takeOutput())

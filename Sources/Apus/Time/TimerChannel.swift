@@ -107,8 +107,7 @@ enum TimerChannel {
     if timer.pointee.when != 0 && !state.pointee.receivers.isEmpty {
       Timers.arm(timer.record, at: timer.pointee.when, on: m)
     }
-    state.pointee.lock.unlock(m)
-    if let receiver { Park.ready(receiver, on: m) }
+    Park.unlock(state.lockAddress, on: m, readying: receiver)
   }
 }
 

@@ -26,8 +26,8 @@ enum Boot {
     startMain(arguments, on: m, &trace)
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
     trace.step("mstart1", "g0 saved, loop of m0 begins")
+    installHandlers()
     Threads.initialize(m)
-    FatalReport.installFaultHandlers()
     trace.step(
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, fault handlers installed, exclusivity list "
@@ -35,6 +35,8 @@ enum Boot {
     let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace
+    // On g0 a thread is always in the runtime.
+    m.enter()
     Schedule.loop(m)
     // The program locked its main goroutine to the main thread and ended it without ending the process.
     Threads.end(m)
@@ -99,6 +101,11 @@ enum Boot {
     sched.pointee.threadCount = mainThread ? 1 : 0
     sched.pointee.nextMID = 1
     sched.pointee.deadlock.isOn = mainThread
+    sched.pointee.head.asyncPreemptOff.store(knobs.asyncpreemptoff == 0 ? 0 : 1, ordering: .relaxed)
+    // While there is one thread this costs nothing; later it waits for all of them.
+    if apus_membarrier_register() < 0 {
+      sched.pointee.threadStateSource.store(ThreadState.Source.none.rawValue, ordering: .relaxed)
+    }
     Threads.register(m, id: mainThread ? 0 : -1)
     Threads.makeCurrent(m)
     trace.step("mcommoninit", "m\(m.pointee.id) on allm, random state seeded")
@@ -135,6 +142,12 @@ enum Boot {
     return m
   }
 
+  /// Once a process: the handlers of faults and of the preemption signal (Go's `initsig`).
+  static func installHandlers() {
+    FatalReport.installFaultHandlers()
+    _ = apus_preempt_install()
+  }
+
   private static func makeScheduler(_ facts: MachineFacts, _ knobs: Knobs, _ modules: ModuleData) {
     let memory = PersistentMemory.map(bytes: MemoryLayout<Sched>.size)
     let order = StackSize.order(of: knobs.stackSize > 0 ? knobs.stackSize : StackSize.standard)
@@ -145,9 +158,8 @@ enum Boot {
 
   private static func resizeForTheFirstTime(to count: Int, _ m: MRef, keepsP: Bool) {
     sched.pointee.lock.lock(m)
-    _ = Processors.resize(to: count, for: m)
+    _ = Processors.resize(to: count, for: m, needsP: keepsP)
     sched.pointee.nextMaxProcs = count
-    if !keepsP { IdleLists.put(Processors.release(m)) }
     sched.pointee.lock.unlock(m)
   }
 

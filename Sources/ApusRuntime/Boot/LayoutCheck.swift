@@ -15,7 +15,12 @@ enum LayoutCheck {
 
   /// Sizes, offsets and atomics, tried on the record of the starting thread.
   static func check(_ m: MRef) {
-    require(MemoryLayout<apus_g_head>.size == 32 && MemoryLayout<apus_m_head>.size == 40, "sizes of the heads")
+    require(MemoryLayout<apus_g_head>.size == 32, "the size of G's head")
+    require(MemoryLayout<MWords>.size == MemoryLayout<apus_m_words>.size, "the size of M's words")
+    require(
+      withUnsafePointer(to: m.pointee.words) { UnsafeRawPointer($0) - UnsafeRawPointer(m) }
+        == MemoryLayout<apus_m_head>.size, "M's words are not behind its head")
+    require(MemoryLayout<SchedHead>.size == MemoryLayout<apus_sched_head>.size, "the size of the scheduler's head")
     let g = m.g0
     require(offset(of: &g.pointee.head, in: g) == 0, "G's head is not its first field")
     require(offset(of: &m.pointee.head, in: m) == 0, "M's head is not its first field")

@@ -16,10 +16,11 @@ enum LazyStart {
     let m = Boot.initialize(&trace, mainThread: false)
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
-    FatalReport.installFaultHandlers()
+    Boot.installHandlers()
     sched.pointee.bootTrace = trace
     sched.pointee.mainStarted.store(true, ordering: .relaxed)
     ForeignThread.armThreadEnd(m)
+    TemplateThread.start()
     // Last: another thread goes on as soon as it sees this, and nothing would be repeated for what it submits.
     apus_set_started()
   }

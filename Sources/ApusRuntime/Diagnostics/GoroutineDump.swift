@@ -73,7 +73,7 @@ struct GoroutineDump: ~Copyable {
   /// Writes one goroutine that is not current. Of one that runs there are no frames.
   mutating func write(_ state: State, _ traceback: borrowing Traceback) {
     writeHeader(state)
-    if state.status == .running {
+    if state.status == .running && traceback.isEmpty {
       writer.write("\tgoroutine running on other thread; stack unavailable\n")
     } else {
       traceback.write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
@@ -112,9 +112,10 @@ struct GoroutineDump: ~Copyable {
     writer.write("\n")
   }
 
-  /// The frames of a goroutine that does not run.
+  /// The frames of a goroutine that does not run: parked, or on a thread that was stopped.
   static func traceback(of g: GRef) -> Traceback {
     if g.pointee.needsCare & G.hasNoStack != 0 { return Traceback() }
+    if g.pointee.status != .waiting, let m = StoppedThreads.threadRunning(g) { return Traceback(stopped: m) }
     return Traceback(parked: g.pointee.head)
   }
 }

@@ -25,7 +25,7 @@ package struct GoroutineSnapshot: ~Copyable {
     LazyStart.ensure()
     let address = apus_return_address()
     var snapshot = GoroutineSnapshot()
-    if all { StopTheWorld.run { snapshot.take($0) } }
+    if all { StopTheWorld.run(.everything) { snapshot.take($0) } }
     var bytes: [UInt8] = []
     let showsRuntime = sched.pointee.knobs.traceback >= .system
     withUnsafeMutablePointer(to: &bytes) { bytes in

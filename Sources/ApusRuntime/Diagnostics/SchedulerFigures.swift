@@ -23,7 +23,7 @@ package struct SchedulerFigures: Sendable {
     let m = currentM()
     sched.pointee.lock.lock(m)
     figures.threads = Int(sched.pointee.threadCount)
-    figures.idleThreads = Int(sched.pointee.idleMCount.load(ordering: .relaxed))
+    figures.idleThreads = Int(sched.pointee.head.idleMCount.load(ordering: .relaxed))
     figures.idleProcessors = Int(sched.pointee.idlePCount.load(ordering: .relaxed))
     figures.globalQueueLength = sched.pointee.global.count
     figures.spinningThreads = Int(sched.pointee.spinning.load(ordering: .relaxed))

@@ -42,12 +42,31 @@ struct Traceback: ~Copyable {
     var fp: UInt = 0
     var head = copy g
     apus_saved_frame(&head, &pc, &fp)
+    // It has not begun.
+    if fp == 0 { return }
     let (lo, hi) = (g.sp, g.stack_hi)
     withUnsafeMutableBytes(of: &addresses) { bytes in
       let pcs = bytes.assumingMemoryBound(to: UInt.self).baseAddress
       count = apus_unwind_frames(pc, fp, lo, hi, pcs, Self.capacity, &elidedCount)
     }
   }
+
+  /// The goroutine's stack on the thread of `m`; empty when that runs. Where it was stopped in a function that uses the
+  /// frame pointer for something else, as libc's do, callers may be missing.
+  init(stopped m: MRef) {
+    var pc: UInt = 0
+    var fp: UInt = 0
+    guard apus_stopped_frame(m.cM, &pc, &fp) else { return }
+    let g = m.currentG.pointee.head
+    let (lo, hi) = (g.stack_lo, g.stack_hi)
+    withUnsafeMutableBytes(of: &addresses) { bytes in
+      let pcs = bytes.assumingMemoryBound(to: UInt.self).baseAddress
+      count = apus_unwind_frames(pc, fp, lo, hi, pcs, Self.capacity, &elidedCount)
+    }
+  }
+
+  /// Whether there are no frames.
+  var isEmpty: Bool { count == 0 }
 
   /// The frames of a parked goroutine that were collected before: `elided` of them are missing after the first fifty.
   init(addresses collected: UnsafeBufferPointer<UInt>, elided: UInt64) {

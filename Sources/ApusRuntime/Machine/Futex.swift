@@ -11,6 +11,13 @@ enum Futex {
     _ = apus_futex_wait(word, expected, nanoseconds)
   }
 
+  /// Where an atomic word lies. It has to be part of something that stays where it is.
+  static func address(of word: borrowing Atomic<UInt32>) -> UnsafeMutablePointer<UInt32> {
+    withUnsafePointer(to: word) {
+      UnsafeMutableRawPointer(mutating: UnsafeRawPointer($0)).assumingMemoryBound(to: UInt32.self)
+    }
+  }
+
   /// Wakes at most `count` sleepers of `word`.
   @usableFromInline
   static func wake(_ word: UnsafeMutablePointer<UInt32>, count: UInt32 = 1) {

@@ -15,6 +15,12 @@ enum Thread {
 
   static var id: Int32 { apus_gettid() }
 
+  /// Blocks all signals on the calling thread but libc's own two: the program's are for its own threads.
+  static func blockSignals() {
+    var mask: UInt64 = ~(3 << 31)
+    _ = apus_signal_mask_set(&mask)
+  }
+
   /// Lets another thread have the CPU.
   static func yield() {
     apus_sched_yield()

@@ -74,8 +74,11 @@ public struct IdleWait: ~Copyable {
     if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 {
       let until = sched.pointee.idleWait.pollUntil.load(ordering: .sequentiallyConsistent)
       if until == 0 || until > when { sched.pointee.idleWait.interrupt() }
+    } else if sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent) != 0 {
+      Spinning.wake()
     } else {
-      Spinning.wakeIfIdle()
+      // Every P has a goroutine, which may be long at it.
+      Sysmon.expect(when)
     }
   }
 
@@ -100,7 +103,7 @@ public struct IdleWait: ~Copyable {
     sched.pointee.idleWait.pollUntil.store(0, ordering: .sequentiallyConsistent)
     sched.pointee.idleWait.lastPoll.store(max(Clock.nanotime(), 1), ordering: .sequentiallyConsistent)
     sched.pointee.lock.lock(m)
-    let p = IdleLists.takeP()
+    let p = StopTheWorld.isStopping ? nil : IdleLists.takeP()
     sched.pointee.lock.unlock(m)
     guard let p else {
       Threads.stop(m)

@@ -41,8 +41,9 @@ struct DeadlockDetector {
   var lockedIdle: Int64 = 0
   /// Living threads that the runtime did not make and that have used it.
   var foreign: Int64 = 0
-  /// Living threads of the runtime that are not in `threadCount` and wake nobody: the watcher, and m0's when its goroutine
-  /// has ended it.
+  /// Living threads of the runtime that are not in `threadCount`: sysmon and the template thread, which make nobody
+  /// runnable while all threads are idle; the watcher; and m0's when its goroutine has ended it. Each counts itself: one
+  /// that was counted before it lives would stand for a thread of somebody else's that lives.
   var sleepers: Int64 = 0
 
   private enum Watcher {
@@ -66,7 +67,7 @@ struct DeadlockDetector {
   @inline(__always)
   static func checkAndUnlock(_ m: MRef) {
     let isIdle =
-      sched.pointee.threadCount == Int64(sched.pointee.idleMCount.load(ordering: .relaxed))
+      sched.pointee.threadCount == Int64(sched.pointee.head.idleMCount.load(ordering: .relaxed))
       + sched.pointee.deadlock.lockedIdle
     if isIdle {
       checkIdle(m)
@@ -85,11 +86,11 @@ struct DeadlockDetector {
   }
 
   private static func verdict(_ m: MRef) -> Verdict {
-    let idle = Int64(sched.pointee.idleMCount.load(ordering: .relaxed)) + sched.pointee.deadlock.lockedIdle
+    let idle = Int64(sched.pointee.head.idleMCount.load(ordering: .relaxed)) + sched.pointee.deadlock.lockedIdle
     if !sched.pointee.deadlock.isOn || sched.pointee.threadCount != idle { return .alive }
     if sched.pointee.deadlock.foreign > 0 || Timers.arePending { return .alive }
     // A report in progress holds others up for ever.
-    if sched.pointee.stopping.load(ordering: .relaxed) { return .alive }
+    if StopTheWorld.isStopping { return .alive }
     let known = sched.pointee.threadCount + sched.pointee.deadlock.sleepers
     guard let living = ThreadCensus.count(), living >= known else { return .alive }
     return living == known ? .dead : .undecided
@@ -127,11 +128,10 @@ extension DeadlockDetector {
       sched.pointee.lock.unlock(m)
     case .asleep:
       sched.pointee.deadlock.watcher = .awake
-      sched.pointee.deadlock.watcherM.unsafelyUnwrapped.pointee.wakeNote.wake()
+      sched.pointee.deadlock.watcherM.unsafelyUnwrapped.wakeUp()
       sched.pointee.lock.unlock(m)
     case .missing:
       sched.pointee.deadlock.watcher = .awake
-      sched.pointee.deadlock.sleepers += 1
       sched.pointee.lock.unlock(m)
       // Creating a thread allocates.
       let watcher = Threads.take(id: -1)
@@ -140,21 +140,27 @@ extension DeadlockDetector {
       ThreadRecord.free(watcher)
       sched.pointee.lock.lock(m)
       sched.pointee.deadlock.watcher = .missing
-      sched.pointee.deadlock.sleepers -= 1
       sched.pointee.lock.unlock(m)
     }
+  }
+
+  /// The calling thread, `m`, is one of the sleepers.
+  static func countItself(_ m: MRef) {
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.sleepers += 1
+    sched.pointee.lock.unlock(m)
   }
 
   /// The body of the watcher's thread.
   private static func watch(_ argument: UnsafeMutableRawPointer?) {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     m.pointee.isForeign = false
+    m.pointee.head.locks = 1
     m.g0.pointee.kind = .scheduler
     Threads.makeCurrent(m)
     apus_thread_name("apus-watcher")
-    // The program's signals are for its own threads; 32 and 33 are libc's.
-    var mask: UInt64 = ~(3 << 31)
-    _ = apus_signal_mask_set(&mask)
+    Thread.blockSignals()
+    countItself(m)
     var delay = firstDelay
     while true {
       Thread.sleep(nanoseconds: delay)
@@ -168,9 +174,8 @@ extension DeadlockDetector {
         delay = min(delay * 2, 1 << 61)
       case .alive:
         sched.pointee.deadlock.watcher = .asleep
-        m.pointee.wakeNote.clear()
         sched.pointee.lock.unlock(m)
-        m.pointee.wakeNote.sleep()
+        m.sleep()
         delay = firstDelay
       }
     }

@@ -2,22 +2,48 @@ import Synchronization
 
 /// The search for work (Go's `findRunnable`).
 enum FindRunnable {
-  /// Finds a runnable goroutine, or sleeps until there is one. `m` has a P before and after; not always the same.
-  static func find(_ m: MRef) -> (g: GRef, inherits: Bool) {
-    while true {
+  /// Finds a runnable goroutine, or sleeps until there is one. `m` has a P before and after; not always the same. nil when
+  /// the thread is to end.
+  ///
+  /// The order is Go's, with the stopped threads in it: who comes back from the kernel goes before the local queue, who was
+  /// preempted after everything else, unless it has waited for too long.
+  static func find(_ m: MRef) -> (g: GRef, inherits: Bool)? {
+    while !m.pointee.exiting {
       let p = m.pointee.p.unsafelyUnwrapped
-      if sched.pointee.stopping.load(ordering: .acquiring) {
+      if StopTheWorld.isStopping {
         StopTheWorld.stopHere(m)
         continue
       }
+      if p.pointee.attention.load(ordering: .relaxed) & Attention.look != 0 {
+        p.pointee.attention.bitwiseAnd(~Attention.look, ordering: .relaxed)
+      }
+      StoppedThreads.receiveArrivals(m)
       _ = Expiry.check(p, on: m)
+      if StoppedThreads.resumeNext(.returning, from: m) { continue }
+      if sched.pointee.hogsAreDue.load(ordering: .relaxed), StoppedThreads.resumeNext(.preempted, from: m, isDue: true)
+      {
+        continue
+      }
       // Now and then the global queue first: two goroutines that wake each other could keep a P for ever.
-      if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) { return (g, false) }
-      if let taken = OwnerQueue(p).take() { return taken }
-      if let g = takeGlobal(m, limit: Int.max) { return (g, false) }
-      if let g = steal(m) { return (g, false) }
-      if let g = goIdle(m) { return (g, false) }
+      let found: (g: GRef, inherits: Bool)
+      if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) ?? UnstartedQueue.take(on: m) {
+        return (g, false)
+      } else if let taken = OwnerQueue(p).take() {
+        found = taken
+      } else if let g = takeGlobal(m, limit: Int.max) ?? steal(m) {
+        found = (g, false)
+      } else if let g = UnstartedQueue.take(on: m) {
+        return (g, false)
+      } else if StoppedThreads.resumeNext(.preempted, from: m) {
+        continue
+      } else if let g = goIdle(m) {
+        found = (g, false)
+      } else {
+        continue
+      }
+      if !UnstartedQueue.defers(found.g, on: m) { return found }
     }
+    return nil
   }
 
   private static func takeGlobal(_ m: MRef, limit: Int) -> GRef? {
@@ -42,7 +68,7 @@ enum FindRunnable {
     for round in 0..<4 {
       var order = StealOrder(count: UInt32(procs), seed: m.pointee.nextRandom())
       while let index = order.next() {
-        if sched.pointee.stopping.load(ordering: .acquiring) { return nil }
+        if StopTheWorld.isStopping { return nil }
         guard let victim = sched.pointee.allP[Int(index)], victim != p else { continue }
         if round == 3, Expiry.check(victim, on: m), let taken = OwnerQueue(p).take() { return taken.g }
         if let g = OwnerQueue(p).steal(from: victim, takeNext: round == 3) {
@@ -59,7 +85,8 @@ enum FindRunnable {
   private static func goIdle(_ m: MRef) -> GRef? {
     let p = m.pointee.p.unsafelyUnwrapped
     sched.pointee.lock.lock(m)
-    if sched.pointee.stopping.load(ordering: .relaxed) {
+    StoppedThreads.receiveArrivalsLocked()
+    if StopTheWorld.isStopping || StoppedThreads.areWaiting || !UnstartedQueue.isEmpty {
       sched.pointee.lock.unlock(m)
       return nil
     }

@@ -2,9 +2,10 @@ import Synchronization
 
 /// The lists of Ms and Ps without work. The caller of each function holds `Sched.lock`.
 enum IdleLists {
-  /// Go's `pidleput`: `p` must have an empty queue.
+  /// Go's `pidleput`: `p` must have an empty queue, and no stopped thread may wait for a P.
   static func put(_ p: PRef) {
     assert(p.pointee.queue.isEmpty, "a P with work on the idle list")
+    assert(!StoppedThreads.areWaiting, "a P on the idle list while a stopped thread waits for one")
     p.pointee.link = sched.pointee.idleP
     sched.pointee.idleP = p
     sched.pointee.idlePCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -16,14 +17,17 @@ enum IdleLists {
     sched.pointee.idleP = p.pointee.link
     p.pointee.link = nil
     sched.pointee.idlePCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    // From now on there is something to watch.
+    Sysmon.wakeIfWaiting()
     return p
   }
 
   /// Go's `mput`.
   static func put(_ m: MRef) {
     m.pointee.idleLink = sched.pointee.idleM
+    m.pointee.isListedIdle = true
     sched.pointee.idleM = m
-    sched.pointee.idleMCount.wrappingAdd(1, ordering: .relaxed)
+    sched.pointee.head.idleMCount.wrappingAdd(1, ordering: .relaxed)
   }
 
   /// Go's `mget`: the one that went idle last, whose caches are warmest.
@@ -31,7 +35,24 @@ enum IdleLists {
     guard let m = sched.pointee.idleM else { return nil }
     sched.pointee.idleM = m.pointee.idleLink
     m.pointee.idleLink = nil
-    sched.pointee.idleMCount.wrappingSubtract(1, ordering: .relaxed)
+    m.pointee.isListedIdle = false
+    sched.pointee.head.idleMCount.wrappingSubtract(1, ordering: .relaxed)
     return m
+  }
+
+  /// Takes `m` off the list; false when it is not on it.
+  static func remove(_ m: MRef) -> Bool {
+    if !m.pointee.isListedIdle { return false }
+    if sched.pointee.idleM == m {
+      _ = takeM()
+      return true
+    }
+    var before = sched.pointee.idleM.unsafelyUnwrapped
+    while before.pointee.idleLink != m { before = before.pointee.idleLink.unsafelyUnwrapped }
+    before.pointee.idleLink = m.pointee.idleLink
+    m.pointee.idleLink = nil
+    m.pointee.isListedIdle = false
+    sched.pointee.head.idleMCount.wrappingSubtract(1, ordering: .relaxed)
+    return true
   }
 }

@@ -4,16 +4,16 @@ import Synchronization
 package enum LockedThread {
   /// Locks the current goroutine to its thread, once more. On a foreign thread it is locked for ever already.
   package static func lockCurrent() {
-    let m = currentM()
-    if m.pointee.isForeign { return }
-    lock(m.currentG, to: m)
+    let m = acquireM()
+    if !m.pointee.isForeign { lock(m.currentG, to: m) }
+    releaseM(m)
   }
 
   /// Takes one `lockCurrent` back; without one it does nothing.
   package static func unlockCurrent() {
-    let m = currentM()
-    if m.pointee.isForeign || m.currentG.pointee.lockCount == 0 { return }
-    unlock(m.currentG, from: m)
+    let m = acquireM()
+    if !m.pointee.isForeign && m.currentG.pointee.lockCount != 0 { unlock(m.currentG, from: m) }
+    releaseM(m)
   }
 
   static func lock(_ g: GRef, to m: MRef) {
@@ -50,7 +50,7 @@ package enum LockedThread {
     sched.pointee.lock.lock(m)
     sched.pointee.deadlock.lockedIdle -= 1
     sched.pointee.lock.unlock(m)
-    owner.pointee.wakeNote.wake()
+    owner.wakeUp()
     Threads.stop(m)
   }
 }

@@ -1,4 +1,5 @@
 import CApus
+import Synchronization
 
 /// A thread's record. Records are never freed while the process lives, only reused, so an `MRef` may always be read.
 public typealias MRef = UnsafeMutablePointer<M>
@@ -22,13 +23,21 @@ enum AfterSwitch: UInt8 {
   case free
 }
 
+/// What others than the thread itself write of an M, as C knows it: `apus_m_words`, where each is explained.
+public struct MWords: ~Copyable {
+  @usableFromInline let claim = Atomic<UInt32>(0)
+  let preempt = Atomic<UInt32>(0)
+  private let wake = Atomic<UInt32>(0)
+  let stopped = Atomic<UInt32>(0)
+}
+
 public struct M: ~Copyable {
   /// The part that assembly and the signal handler know. First, at offset 0.
   public var head = apus_m_head()
+  /// The part of it that others write. Directly behind.
+  public let words = MWords()
 
   // The thread's own.
-  /// The P it holds; nil while it is idle or a foreign thread's.
-  public internal(set) var p: PRef?
   /// Looks for work without having any; counted in `Sched.spinning`.
   var spinning = false
   /// A thread that the runtime did not make.
@@ -51,11 +60,10 @@ public struct M: ~Copyable {
   var random: UInt64 = 0
   /// `lockToThread`.
   var lockedG: GRef?
-  /// Set before `idleLink` publishes the M, read after `wakeNote`: the P that the waker hands over.
-  var nextP: PRef?
-
-  /// The idle list, under `Sched.lock`.
+  /// The idle list, or the queue of those that wait for a P (`StoppedQueue`): under `Sched.lock`.
   var idleLink: MRef?
+  /// On the idle list; under `Sched.lock`.
+  var isListedIdle = false
   /// The free list of `ThreadRecord`.
   var freeLink: MRef?
 
@@ -63,8 +71,9 @@ public struct M: ~Copyable {
   package internal(set) var id: Int64 = 0
   /// All Ms, newest first; never taken off. Written before the M is published in `Sched.allM`.
   var allLink: MRef?
-  /// The thread sleeps here while it is idle or waits for its locked goroutine.
-  let wakeNote = Note()
+  /// The descriptor by which sysmon asks what the thread does; -1 before it is needed. Opened by whoever asks, closed by
+  /// the thread when it ends.
+  var stateDescriptor: Int32 = -1
 
   #if DEBUG
     /// The ranks of the locks that this thread holds, in the order in which they were taken.
@@ -72,7 +81,28 @@ public struct M: ~Copyable {
     var rankCount = 0
   #endif
 
-  init() {}
+  init() {
+    head.cpu_timer = -1
+  }
+
+  /// The P it holds; nil while it is idle, has lost it (`MWords.claim`), or for a foreign thread's.
+  @inlinable
+  public internal(set) var p: PRef? {
+    @inline(__always) get { head.p?.assumingMemoryBound(to: P.self) }
+    @inline(__always) set { head.p = UnsafeMutableRawPointer(newValue) }
+  }
+
+  /// The next in `SchedHead.arrivals`, or in the list that was taken from there.
+  var arrivalLink: MRef? {
+    get { UnsafeMutableRawPointer(head.arrival_link)?.assumingMemoryBound(to: M.self) }
+    set { head.arrival_link = UnsafeMutableRawPointer(newValue)?.assumingMemoryBound(to: apus_m_head.self) }
+  }
+
+  /// Handed over with a wake-up of an idle M: the P that it is to take.
+  var nextP: PRef? {
+    get { head.next_p?.assumingMemoryBound(to: P.self) }
+    set { head.next_p = UnsafeMutableRawPointer(newValue) }
+  }
 
   /// Random bits, quick and not secret: wyrand. The state is seeded from AT_RANDOM, or from `GODEBUG=seed=N`.
   mutating func nextRandom() -> UInt32 {
@@ -96,9 +126,25 @@ extension UnsafeMutablePointer where Pointee == M {
   }
 
   /// The head, as C takes it.
+  @inlinable
   var cHead: UnsafeMutablePointer<apus_m_head> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_m_head.self)
   }
+
+  /// The head with the words behind it, as C takes it.
+  @inlinable
+  var cM: UnsafeMutablePointer<apus_m> {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_m.self)
+  }
+
+  /// Sleeps until `wakeUp`, once for each.
+  func sleep() { apus_m_sleep(cM) }
+
+  /// Sleeps until `wakeUp`, or for `nanoseconds`; true when it was woken.
+  func sleep(nanoseconds: Int64) -> Bool { apus_m_sleep_for(cM, nanoseconds) }
+
+  /// Wakes the thread, which sleeps or is about to.
+  func wakeUp() { apus_m_wake(cM) }
 
   /// Random bits for a choice that has to be uniform, not secret.
   public func randomBits() -> UInt32 { pointee.nextRandom() }

@@ -69,8 +69,7 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
       found = waiter.pointee.next
     }
     if let found { remove(found, after: previous) }
-    lock.unlock(m)
-    if let found { Park.ready(found.pointee.g, on: m) }
+    Park.unlock(lock.pointer, on: m, readying: found?.pointee.g)
   }
 
   /// Notifies every ticket that was taken.
@@ -83,12 +82,13 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
     last.store(nil, ordering: .relaxed)
     // Whoever has a ticket and is not in the queue yet will find itself notified.
     notified.store(tickets.load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent)
-    lock.unlock(m)
+    lock.unlockKeepingSection(m)
     while let waiter = next {
       // Once it is ready it may wait elsewhere, by the same record.
       next = waiter.pointee.next
       Park.ready(waiter.pointee.g, on: m)
     }
+    releaseM(m)
   }
 
   /// True when every ticket is notified.

@@ -3,23 +3,22 @@ import Synchronization
 /// A processor's record: the right to run goroutines, and what only its holder touches. Never freed.
 public typealias PRef = UnsafeMutablePointer<P>
 
-/// The states of a P.
+/// The states of a P, with Go's numbers.
 public enum PStatus: UInt32 {
   /// On the idle list, or in the hands of a thread that moves it.
   case idle = 0
   /// Held by an M that runs goroutines or looks for some.
   case running
   /// Stopped for `StopTheWorld`, by whoever stops the world.
-  case stopped
+  case stopped = 3
   /// Beyond `maxProcs`.
-  case dead
+  case dead = 4
 }
 
 public struct P: ~Copyable {
   let id: Int32
   let statusWord = Atomic<UInt32>(PStatus.dead.rawValue)
-  /// Above zero: leave the fast paths and go through the scheduler loop. Set by whoever stops the world, under
-  /// `Sched.lock`; cleared by whoever starts it.
+  /// Not zero: leave the fast paths and go through the scheduler loop. The bits, and who sets them, are `Attention`'s.
   let attention = Atomic<UInt32>(0)
   /// The idle list, under `Sched.lock`; or the list that `Processors.resize` returns, which is its caller's.
   var link: PRef?
@@ -28,8 +27,15 @@ public struct P: ~Copyable {
 
   // The holder's own.
   /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
-  /// slice of the one before it and does not count.
-  var schedTick: UInt32 = 0
+  /// slice of the one before it and does not count. sysmon reads it: while it stands still, one slice lasts.
+  private let schedTickWord = Atomic<UInt32>(0)
+  /// The tick of the last slice that a stopped thread began (`Processors.give`), when that was, and whether the thread had
+  /// been stopped for running too long. Written before the tick is raised to it.
+  let sliceTick = Atomic<UInt32>(0)
+  let sliceStart = Atomic<Int64>(0)
+  let sliceIsHogs = Atomic<Bool>(false)
+  /// Counts regions that were said to block (`Syscall.enter`). sysmon reads it.
+  let syscallTick = Atomic<UInt32>(0)
   /// How many goroutines in a row came from `RunQueue.next`.
   var inheritStreak: UInt32 = 0
   /// Goroutines switched to, for the statistics; read by others without order.
@@ -45,6 +51,11 @@ public struct P: ~Copyable {
   let liveBalance = Atomic<Int64>(0)
   var stacks: StackCache
 
+  /// In `Sched.starting`: the thread is counted as one that looks for work. Under `Sched.lock`.
+  var startsSpinning = false
+  /// What sysmon saw at its last visit; its own.
+  var watch = Retake.Watch()
+
   let queue: RunQueue
   /// Its own lock protects it: others look into it too.
   var timers = TimerHeap()
@@ -55,10 +66,23 @@ public struct P: ~Copyable {
     self.stacks = StackCache(order: stackOrder)
   }
 
+  var schedTick: UInt32 {
+    @inline(__always) get { schedTickWord.load(ordering: .relaxed) }
+    @inline(__always) nonmutating set { schedTickWord.store(newValue, ordering: .relaxed) }
+  }
+
   var status: PStatus {
     get { PStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped }
     nonmutating set { statusWord.store(newValue.rawValue, ordering: .relaxed) }
   }
+}
+
+/// The bits of `P.attention`.
+enum Attention {
+  /// The world is to stand still: set by whoever stops it, under `Sched.lock`, cleared by whoever starts it.
+  static var stop: UInt32 { 1 }
+  /// Something runnable waits that is in no queue of goroutines: set by sysmon, cleared by the holder when it looks.
+  static var look: UInt32 { 2 }
 }
 
 /// A list of goroutine records by their links (Go's `gList`): last in, first out. Owned by whoever holds what it is in.

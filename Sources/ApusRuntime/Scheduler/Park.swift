@@ -46,17 +46,12 @@ public enum Park {
   /// Parks the current goroutine for ever.
   @inline(never)
   public static func parkForever(_ reason: WaitReason) -> Never {
-    let m = currentM()
+    let m = acquireM()
     let g = m.currentG
     g.pointee.waitReason = reason
     g.pointee.setStatus(.waiting)
-    while true {
-      if m.pointee.isForeign {
-        ForeignThread.wait(g, on: m) {}
-      } else {
-        Schedule.leave(g, on: m)
-      }
-    }
+    if !m.pointee.isForeign { Schedule.leave(g, on: m) }
+    while true { ForeignThread.wait(g, on: m) {} }
   }
 
   /// Makes a parked goroutine runnable: next on the caller's P, or on the global queue where the caller has none. The
@@ -74,6 +69,7 @@ public enum Park {
       ForeignThread.wake(g)
       return
     }
+    m.enter()
     g.pointee.setStatus(.runnable)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
@@ -81,6 +77,21 @@ public enum Park {
       GlobalQueue.put(g)
     }
     Spinning.wakeIfIdle()
+    m.leave()
+  }
+
+  /// Releases `lock`, which `m` holds, and makes `g`, which was taken off a queue under it, runnable. Between the two the
+  /// thread is not stopped: the goroutine would wait with it.
+  @inlinable
+  @inline(__always)
+  public static func unlock(_ lock: UnsafeMutablePointer<RuntimeLock>, on m: MRef, readying g: GRef?) {
+    if let g {
+      lock.pointee.unlockKeepingSection(m)
+      ready(g, on: m)
+      m.leave()
+    } else {
+      lock.pointee.unlock(m)
+    }
   }
 
   /// Makes all of `batch` runnable, in order, at the end of the queue of the P that `m` has. None is a foreign thread's.
@@ -102,8 +113,9 @@ public enum Park {
   /// none, except that every 61st call looks everywhere.
   @inline(never)
   public static func yield() {
-    let m = currentM()
+    let m = acquireM()
     if m.pointee.isForeign {
+      releaseM(m)
       Thread.yield()
       return
     }
@@ -111,7 +123,10 @@ public enum Park {
     let p = m.pointee.p.unsafelyUnwrapped
     if OwnerQueue(p).isEmpty && GlobalQueue.isEmpty && p.pointee.attention.load(ordering: .relaxed) == 0 {
       p.pointee.schedTick &+= 1
-      if p.pointee.schedTick % 61 != 0 { return }
+      if p.pointee.schedTick % 61 != 0 {
+        releaseM(m)
+        return
+      }
     }
     g.pointee.setStatus(.runnable)
     m.pointee.afterG = g

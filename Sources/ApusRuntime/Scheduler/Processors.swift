@@ -1,3 +1,4 @@
+import CApus
 import Synchronization
 
 /// Who holds a P, and how many there are.
@@ -8,6 +9,25 @@ enum Processors {
     p.pointee.m = m
     p.pointee.status = .running
     m.pointee.p = p
+  }
+
+  /// Gives `p`, which nobody holds, to the stopped thread of `m`: it goes on with its goroutine when it is woken. The
+  /// caller holds `Sched.lock`, or is that thread itself and holds it. `isHog`: it was stopped because it ran for too long.
+  static func give(_ p: PRef, to m: MRef, isHog: Bool = false) {
+    assert(m.pointee.p == nil && p.pointee.m == nil && p.pointee.status == .idle, "a P that is not free is given")
+    assert(m.pointee.words.claim.load(ordering: .relaxed) == Claim.value(.lost), "a P for a thread that has one")
+    p.pointee.m = m
+    p.pointee.status = .running
+    m.pointee.p = p
+    m.currentG.pointee.setStatus(.running)
+    p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    let tick = p.pointee.schedTick &+ 1
+    p.pointee.sliceTick.store(tick, ordering: .relaxed)
+    p.pointee.sliceStart.store(Clock.nanotime(), ordering: .relaxed)
+    p.pointee.sliceIsHogs.store(isHog, ordering: .relaxed)
+    p.pointee.schedTick = tick
+    m.pointee.words.preempt.store(0, ordering: .relaxed)
+    m.pointee.words.claim.store(Claim.value(.held), ordering: .releasing)
   }
 
   /// `m` lets its P go; the caller decides where it goes (Go's `releasep`).
@@ -21,10 +41,13 @@ enum Processors {
     return p
   }
 
-  /// Finds a thread for `p`, whose holder keeps its goroutine and goes on without it (Go's `handoffp`).
+  /// Finds a thread for `p`, whose holder keeps its goroutine and goes on without it (Go's `handoffp`): a stopped one that
+  /// waits for a P, an idle one, or a new one.
   static func handOff(_ p: PRef, from m: MRef) {
     sched.pointee.handoffs.wrappingAdd(1, ordering: .relaxed)
-    if !p.pointee.queue.isEmpty || !GlobalQueue.isEmpty {
+    let hasWork = !p.pointee.queue.isEmpty || !GlobalQueue.isEmpty
+    if StoppedThreads.areWaiting && handToStopped(p, hasWork: hasWork, from: m) { return }
+    if hasWork {
       sched.pointee.lock.lock(m)
       if !stopInHandOff(p, m) { Threads.start(p, spinning: false, holdingLockOf: m) }
       return
@@ -49,25 +72,49 @@ enum Processors {
       Threads.start(p, spinning: false, holdingLockOf: m)
       return
     }
+    // Since the look above somebody may have come to wait.
+    if let next = StoppedThreads.take(.returning) ?? StoppedThreads.take(.preempted) {
+      give(p, to: next)
+      sched.pointee.lock.unlock(m)
+      next.wakeUp()
+      return
+    }
     IdleLists.put(p)
     let when = p.pointee.timers.nextWhen.load(ordering: .sequentiallyConsistent)
     sched.pointee.lock.unlock(m)
     if when != TimerHeap.none { IdleWait.wake(for: when) }
   }
 
+  /// Gives `p` to a thread that came back from the kernel, or to a preempted one where there is nothing else to run on it.
+  private static func handToStopped(_ p: PRef, hasWork: Bool, from m: MRef) -> Bool {
+    sched.pointee.lock.lock(m)
+    if stopInHandOff(p, m) { return true }
+    var isHog = false
+    var next = StoppedThreads.take(.returning)
+    if next == nil && !hasWork {
+      next = StoppedThreads.take(.preempted)
+      isHog = true
+    }
+    if let next { give(p, to: next, isHog: isHog) }
+    sched.pointee.lock.unlock(m)
+    next?.wakeUp()
+    return next != nil
+  }
+
   /// When the world is being stopped, the P is what the stopper waits for: gives it up, releases `Sched.lock`, true.
   private static func stopInHandOff(_ p: PRef, _ m: MRef) -> Bool {
-    guard sched.pointee.stopping.load(ordering: .relaxed) else { return false }
-    p.pointee.status = .stopped
-    StopTheWorld.countStopped()
+    guard StopTheWorld.isStopping else { return false }
+    StopTheWorld.countStopped(p)
     sched.pointee.lock.unlock(m)
     return true
   }
 
   /// Makes `count` Ps, the first `count` of `allP`, and dissolves the others (Go's `procresize`). The world stands still
-  /// and the caller holds `Sched.lock`; its M ends up with a P. The Ps with work come back as a list by their links: the
-  /// caller starts threads for them; the others are idle.
-  static func resize(to count: Int, for m: MRef) -> PRef? {
+  /// and the caller holds `Sched.lock`; its M, with `needsP`, ends up with a P. A P whose thread was stopped by the world
+  /// stays with it. Of the others, some go to threads that wait for one: they come back as a list by `M.idleLink`, for the
+  /// caller to wake when the world has started. Those with work come back as a list by `P.link`: the caller starts threads
+  /// for them. The rest is idle.
+  static func resize(to count: Int, for m: MRef, needsP: Bool) -> (withWork: PRef?, resumed: MRef?) {
     let old = Int(sched.pointee.maxProcs.load(ordering: .relaxed))
     for index in 0..<count where sched.pointee.allP[index] == nil {
       let p = PersistentMemory.map(bytes: MemoryLayout<P>.size).bindMemory(to: P.self, capacity: 1)
@@ -76,29 +123,54 @@ enum Processors {
       sched.pointee.processorsMade.store(Int32(index + 1), ordering: .releasing)
     }
     if count < old {
-      for index in count..<old { dissolve(sched.pointee.allP[index].unsafelyUnwrapped) }
+      for index in count..<old {
+        let p = sched.pointee.allP[index].unsafelyUnwrapped
+        if p.pointee.m != nil { detach(p, from: m) }
+        dissolve(p)
+      }
     }
     sched.pointee.maxProcs.store(Int32(count), ordering: .releasing)
-    if let p = m.pointee.p {
-      p.pointee.m = nil
-      m.pointee.p = nil
-    }
-    let mine = sched.pointee.allP[0].unsafelyUnwrapped
     var withWork: PRef?
+    var resumed: MRef?
     for index in (0..<count).reversed() {
       let p = sched.pointee.allP[index].unsafelyUnwrapped
+      if p == m.pointee.p { p.pointee.status = .running }
+      if p.pointee.m != nil { continue }
       p.pointee.status = .idle
-      p.pointee.m = nil
-      if p == mine { continue }
-      if p.pointee.queue.isEmpty {
+      if needsP && m.pointee.p == nil {
+        acquire(p, for: m)
+      } else if let next = StoppedThreads.take(.returning) ?? StoppedThreads.take(.preempted) {
+        give(p, to: next)
+        next.pointee.idleLink = resumed
+        resumed = next
+      } else if p.pointee.queue.isEmpty {
         IdleLists.put(p)
       } else {
         p.pointee.link = withWork
         withWork = p
       }
     }
-    acquire(mine, for: m)
-    return withWork
+    if needsP && m.pointee.p == nil {
+      // Every P is with a stopped thread.
+      let p = sched.pointee.allP[0].unsafelyUnwrapped
+      detach(p, from: m)
+      acquire(p, for: m)
+    }
+    return (withWork, resumed)
+  }
+
+  /// Takes `p` from whoever has it while the world stands still: `m` itself, or a thread stopped in its handler, which waits
+  /// for another one then.
+  private static func detach(_ p: PRef, from m: MRef) {
+    let owner = p.pointee.m.unsafelyUnwrapped
+    owner.pointee.p = nil
+    p.pointee.m = nil
+    p.pointee.status = .idle
+    if owner == m { return }
+    owner.pointee.words.claim.store(Claim.value(.lost), ordering: .releasing)
+    owner.pointee.words.stopped.store(UInt32(APUS_STOPPED_FOR_P), ordering: .releasing)
+    owner.currentG.pointee.setStatus(.runnable)
+    sched.pointee.preempted.append(owner)
   }
 
   /// Takes everything from a P beyond the limit: its goroutines go to the global queue, its records and stacks to the

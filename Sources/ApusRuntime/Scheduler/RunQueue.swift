@@ -38,10 +38,12 @@ struct RunQueue: ~Copyable {
     }
   }
 
+  /// How many the ring holds; old by the time it is known.
+  var ringCount: Int { Int(tail.load(ordering: .relaxed) &- head.load(ordering: .relaxed)) }
+
   /// How many it holds; old by the time it is known.
   var count: Int {
-    Int(tail.load(ordering: .relaxed) &- head.load(ordering: .relaxed))
-      + (next.load(ordering: .relaxed) == 0 ? 0 : 1)
+    ringCount + (next.load(ordering: .relaxed) == 0 ? 0 : 1)
   }
 }
 

@@ -3,8 +3,9 @@ import Synchronization
 
 /// A mutual exclusion lock for the runtime's own state (Go's `mutex`, after Drepper's "Futexes Are Tricky", mutex 3).
 ///
-/// The word is 0 when free, 1 when held, 2 when held and somebody may sleep. The holder cannot be preempted
-/// (`M.head.locks`), only the kernel can take its CPU; so a waiter spins for a few microseconds, about what a futex round trip costs, before it sleeps.
+/// The word is 0 when free, 1 when held, 2 when held and somebody may sleep. To hold one is to be in the runtime
+/// (Section.swift): the holder cannot be stopped, only the kernel can take its CPU; so a waiter spins for a few
+/// microseconds, about what a futex round trip costs, before it sleeps.
 public struct RuntimeLock: ~Copyable {
   @usableFromInline let word = Atomic<UInt32>(0)
   @usableFromInline let rank: LockRank
@@ -19,7 +20,7 @@ public struct RuntimeLock: ~Copyable {
   @inlinable
   @inline(__always)
   public func lock(_ m: MRef, amongEquals: Bool = false) {
-    m.pointee.head.locks &+= 1
+    m.enter()
     #if DEBUG
       m.pointee.noteAcquire(rank, amongEquals: amongEquals)
     #endif
@@ -38,6 +39,15 @@ public struct RuntimeLock: ~Copyable {
   @inlinable
   @inline(__always)
   public func unlock(_ m: MRef) {
+    unlockKeepingSection(m)
+    m.leave()
+  }
+
+  /// The same, but the thread stays in the runtime; the caller ends that by `leave`. For what has to follow the lock at
+  /// once: a goroutine that was taken off a queue must not wait until this one, stopped in between, goes on.
+  @inlinable
+  @inline(__always)
+  public func unlockKeepingSection(_ m: MRef) {
     #if DEBUG
       m.pointee.noteRelease(rank)
     #endif
@@ -45,7 +55,6 @@ public struct RuntimeLock: ~Copyable {
     let before = word.exchange(0, ordering: .releasing)
     assert(before != 0, "unlock of a lock that nobody holds")
     if before == 2 { Self.wakeOne(address) }
-    m.pointee.head.locks &-= 1
   }
 
   @usableFromInline

@@ -1,18 +1,52 @@
 import CApus
 import Synchronization
 
+/// What the signal handler knows of the scheduler: `apus_sched_head`, where each is explained.
+public struct SchedHead: ~Copyable {
+  /// As many as `SpareThreads` has places.
+  let spare0 = Atomic<MRef?>(nil)
+  let spare1 = Atomic<MRef?>(nil)
+  let spare2 = Atomic<MRef?>(nil)
+  let spare3 = Atomic<MRef?>(nil)
+  let arrivals = Atomic<MRef?>(nil)
+  /// Written under `Sched.lock`, and by a handler that takes a spare.
+  let idleMCount = Atomic<Int32>(0)
+  /// Written under `Sched.lock`.
+  let stopping = Atomic<UInt32>(0)
+  let stopWait = Atomic<Int32>(0)
+  let stopWake = Atomic<UInt32>(0)
+  let sysmonWake = Atomic<UInt32>(0)
+  /// Written once, by boot.
+  let asyncPreemptOff = Atomic<UInt32>(0)
+  let preemptions = Atomic<UInt64>(0)
+}
+
 /// The state that all threads share (Go's `schedt`). One per process; `sched` points to it.
 public struct Sched: ~Copyable {
+  /// First, at offset 0.
+  let head = SchedHead()
+
   /// Protects what is under "under lock", and the P's owner and link while nobody holds the P.
   let lock = RuntimeLock(.sched)
 
   // Under lock; the counts are atomic so that they may be read without it.
   var idleM: MRef?
-  let idleMCount = Atomic<Int32>(0)
   var idleP: PRef?
   let idlePCount = Atomic<Int32>(0)
   var global = GQueue()
   let globalCount = Atomic<Int>(0)
+  /// Ps for which a thread is being created (TemplateThread.swift), and how many threads are.
+  var starting = PQueue()
+  /// When the first of them came there; `Int64.max` while there is none. Read without the lock, too.
+  let startingSince = Atomic<Int64>(Int64.max)
+  var wantedThreads = 0
+  /// Threads with a goroutine and no P (StoppedThreads.swift).
+  var returning = StoppedThreads.Queue()
+  var preempted = StoppedThreads.Queue()
+  /// Goroutines that have to wait before they begin (UnstartedQueue.swift).
+  var unstarted = GQueue()
+  let unstartedCount = Atomic<Int>(0)
+  var unstartedTurn: UInt32 = 0
   /// Threads of the runtime that live, m0 among them.
   var threadCount: Int64 = 0
   var nextMID: Int64 = 0
@@ -24,13 +58,22 @@ public struct Sched: ~Copyable {
   /// Work was found and no idle P for it (Spinning.swift). Set under lock.
   let needSpinning = Atomic<Bool>(false)
 
+  /// The preempted have waited for so long that one of them comes before everything else: set by sysmon.
+  let hogsAreDue = Atomic<Bool>(false)
+  /// When one of them was last given a P.
+  let lastHogResumed = Atomic<Int64>(0)
+
   /// Who waits for the clock.
   let idleWait = IdleWait()
+  let slices = Slices()
+  /// Who watches the Ps.
+  let sysmon = Sysmon()
+  /// The futex on which the template thread sleeps: 1 wakes it.
+  let templateWake = Atomic<UInt32>(0)
+  /// `ThreadState.Source`; written by boot and by tests.
+  let threadStateSource = Atomic<UInt8>(0)
 
-  // Stopping the world: written under lock.
-  let stopping = Atomic<Bool>(false)
-  var stopWait: Int32 = 0
-  let stopNote = Note()
+  // Stopping the world.
   /// The one goroutine that may stop the world (Go's `worldsema`).
   let world: SemaphoreRoot
   /// What `maxProcs` becomes when the world starts again. Under `world`.
@@ -67,6 +110,9 @@ public struct Sched: ~Copyable {
   var bootTrace = BootTrace()
 
   let handoffs = Atomic<UInt64>(0)
+  /// Ps taken from threads that slept in the kernel without and with a word.
+  let untoldBlocks = Atomic<UInt64>(0)
+  let syscallRetakes = Atomic<UInt64>(0)
 
   var deadlock = DeadlockDetector()
 

@@ -3,7 +3,8 @@ import Synchronization
 
 /// Which goroutine runs next, and the loop in which an M without one looks for it (Go's `schedule`, `execute`).
 enum Schedule {
-  /// Leaves the current goroutine `g` of `m`, whose after-switch action is set, for another. Returns when `g` runs again.
+  /// Leaves the current goroutine `g` of `m`, whose after-switch action is set, for another. The thread is in the runtime
+  /// (`Switch`). Returns when `g` runs again, outside it.
   ///
   /// When the local queue has a goroutine that needs nothing special, the switch goes straight to it; every other case is
   /// the scheduler loop's, on g0.
@@ -13,6 +14,15 @@ enum Schedule {
       leaveWithinTask(g, on: m)
       return
     }
+    if m.pointee.head.told != 0 {
+      leaveWithinRegion(g, on: m)
+      return
+    }
+    leaveAtOnce(g, on: m)
+  }
+
+  @inline(__always)
+  private static func leaveAtOnce(_ g: GRef, on m: MRef) {
     if g.pointee.needsCare == 0, let next = pickDirectly(m) {
       begin(next, on: m)
       Switch.to(next, from: g, on: m)
@@ -27,8 +37,23 @@ enum Schedule {
   private static func leaveWithinTask(_ g: GRef, on m: MRef) {
     if m.pointee.after == .enqueueLocal { m.pointee.after = .enqueueGlobal }
     LockedThread.lock(g, to: m)
+    let told = m.pointee.head.told
+    m.pointee.head.told = 0
     Switch.to(m.g0, from: g, on: m)
+    m.pointee.head.told = told
     LockedThread.unlock(g, from: m)
+  }
+
+  /// The goroutine waits inside a region that was said to block (`Syscall.enter`). The region is the goroutine's, the mark
+  /// is in the M, whichever it has.
+  @inline(never)
+  private static func leaveWithinRegion(_ g: GRef, on m: MRef) {
+    let told = m.pointee.head.told
+    m.pointee.head.told = 0
+    leaveAtOnce(g, on: m)
+    let resumed = acquireM()
+    resumed.pointee.head.told = told
+    releaseM(resumed)
   }
 
   /// Takes the next goroutine off the local queue if it can be switched to at once. One that cannot is left in the M for
@@ -40,7 +65,7 @@ enum Schedule {
     let next = taken.g
     if next.pointee.needsCare != 0 {
       guard next.pointee.needsCare == G.hasNoStack, next.pointee.stackOrder == p.pointee.stacks.order,
-        let stack = p.pointee.stacks.pop()
+        !StoppedThreads.areMany, let stack = p.pointee.stacks.pop()
       else {
         m.pointee.picked = next
         m.pointee.pickedInherits = taken.inherits
@@ -65,30 +90,32 @@ enum Schedule {
   static func begin(_ g: GRef, on m: MRef) {
     assert(g.pointee.status == .runnable, "a goroutine is run that is not runnable")
     g.pointee.setStatus(.running)
+    // What was asked of the one before.
+    if m.pointee.words.preempt.load(ordering: .relaxed) != 0 { m.pointee.words.preempt.store(0, ordering: .relaxed) }
     let p = m.pointee.p.unsafelyUnwrapped
     p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
 
   /// The scheduler loop, on g0. Returns when the thread is to end.
   static func loop(_ m: MRef) {
+    assert(m.pointee.head.locks == 1, "the scheduler loop begins outside the runtime")
     while let next = findNext(m) {
       if next.g.pointee.needsCare & G.hasNoStack != 0 { StackPools.bind(next.g, on: m) }
       if !next.inherits { m.pointee.p.unsafelyUnwrapped.pointee.schedTick &+= 1 }
       begin(next.g, on: m)
-      Switch.to(next.g, from: m.g0, on: m)
+      Switch.fromG0(to: next.g, on: m)
     }
   }
 
   /// The goroutine that `m` runs next; nil when the thread is to end (Go's `schedule`).
   private static func findNext(_ m: MRef) -> (g: GRef, inherits: Bool)? {
-    while true {
-      if m.pointee.exiting { return nil }
+    while !m.pointee.exiting {
       if let locked = m.pointee.lockedG {
         Timers.announce(m)
         LockedThread.waitForTurn(m)
         return (locked, false)
       }
-      if sched.pointee.stopping.load(ordering: .acquiring) {
+      if StopTheWorld.isStopping {
         if let picked = m.pointee.picked {
           m.pointee.picked = nil
           OwnerQueue(m.pointee.p.unsafelyUnwrapped).put(picked)
@@ -99,9 +126,11 @@ enum Schedule {
       let found: (g: GRef, inherits: Bool)
       if let picked = m.pointee.picked {
         m.pointee.picked = nil
+        if UnstartedQueue.defers(picked, on: m) { continue }
         found = (picked, m.pointee.pickedInherits)
       } else {
-        found = FindRunnable.find(m)
+        guard let next = FindRunnable.find(m) else { continue }
+        found = next
       }
       if m.pointee.spinning { Spinning.stop(m) }
       Timers.announce(m)
@@ -111,5 +140,6 @@ enum Schedule {
       }
       return found
     }
+    return nil
   }
 }

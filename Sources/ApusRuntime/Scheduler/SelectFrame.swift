@@ -78,8 +78,7 @@ public struct SelectFrame: ~Copyable {
     let frame = of(waiter)
     frame.pointee.lock.lock(m)
     let g = claim(waiter) ? waiter.pointee.g : nil
-    frame.pointee.lock.unlock(m)
-    if let g { Park.ready(g, on: m) }
+    Park.unlock(withUnsafeMutablePointer(to: &frame.pointee.lock) { $0 }, on: m, readying: g)
   }
 
   private static func of(_ waiter: UnsafeMutablePointer<Waiter>) -> UnsafeMutablePointer<SelectFrame> {
@@ -92,19 +91,12 @@ public struct SelectFrame: ~Copyable {
 extension UnsafeMutablePointer where Pointee == SelectFrame {
   /// A frame for `count` operations of the goroutine `g`.
   public static func take(_ count: Int, for g: GRef) -> UnsafeMutablePointer<SelectFrame> {
-    let m = currentM()
     let frame: UnsafeMutablePointer<SelectFrame>
     if count > SelectFrame.standardCapacity {
       let memory = UnsafeMutableRawPointer.allocate(byteCount: SelectFrame.size(capacity: count), alignment: 64)
       frame = SelectFrame.make(memory, capacity: count)
-    } else if let p = m.pointee.p {
-      if p.pointee.selectFrames.count == 0 { GoroutineRegistry.refill(&p.pointee.selectFrames, on: m) }
-      frame = p.pointee.selectFrames.pop().unsafelyUnwrapped
     } else {
-      var list = SelectFrameList()
-      GoroutineRegistry.refill(&list, on: m)
-      frame = list.pop().unsafelyUnwrapped
-      GoroutineRegistry.takeBack(&list, on: m)
+      frame = takeStandard()
     }
     frame.pointee.claimed.store(0, ordering: .relaxed)
     frame.pointee.fired = -1
@@ -118,13 +110,29 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
     return frame
   }
 
+  /// A frame of `standardCapacity`, from the P's list.
+  private static func takeStandard() -> UnsafeMutablePointer<SelectFrame> {
+    let m = acquireM()
+    defer { releaseM(m) }
+    if let p = m.pointee.p {
+      if p.pointee.selectFrames.count == 0 { GoroutineRegistry.refill(&p.pointee.selectFrames, on: m) }
+      return p.pointee.selectFrames.pop().unsafelyUnwrapped
+    }
+    var list = SelectFrameList()
+    GoroutineRegistry.refill(&list, on: m)
+    let frame = list.pop().unsafelyUnwrapped
+    GoroutineRegistry.takeBack(&list, on: m)
+    return frame
+  }
+
   /// Gives the frame back: none of its waiters is queued and nobody can claim it any more.
   public func giveBack() {
     if pointee.count > SelectFrame.standardCapacity {
       UnsafeMutableRawPointer(self).deallocate()
       return
     }
-    let m = currentM()
+    let m = acquireM()
+    defer { releaseM(m) }
     if let p = m.pointee.p {
       p.pointee.selectFrames.push(self)
       if p.pointee.selectFrames.count >= SelectFrameList.localLimit {
@@ -178,6 +186,18 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
   /// Takes all the locks.
   public func lockAll(_ m: MRef) {
     for i in 0..<pointee.lockCount { pointee.locks[i].pointee.lock(m, amongEquals: i > 0) }
+  }
+
+  /// Releases all the locks, and makes `g`, which was taken off a queue under them, runnable: see `Park.unlock`.
+  public func unlockAll(_ m: MRef, readying g: GRef?) {
+    guard let g else {
+      unlockAll(m)
+      return
+    }
+    m.enter()
+    unlockAll(m)
+    Park.ready(g, on: m)
+    m.leave()
   }
 
   /// Releases all the locks. Of the frame nothing is read after the last: a partner may claim it, and the goroutine give

@@ -155,8 +155,9 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
     }
     let isWaitedFor = first.load(ordering: .relaxed) != nil
     word.store(count << 1 | (isWaitedFor ? 1 : 0), ordering: .releasing)
-    lock.unlock(m)
+    lock.unlockKeepingSection(m)
     granted.readyAll(on: m)
+    releaseM(m)
     // What was made ready last is next on this P, and takes over the running slice.
     if handOff && hasGranted { Park.yield() }
     return true

@@ -7,7 +7,7 @@ public enum Spawn {
   /// allocation while there are free records; the stack comes when it first runs.
   @inline(never)
   public static func allocate(stackOrder: UInt8 = 0) -> GRef {
-    let m = currentM()
+    let m = acquireM()
     let g: GRef
     if let p = m.pointee.p {
       if p.pointee.freeG.count == 0 { GoroutineRegistry.refill(&p.pointee.freeG, on: m) }
@@ -24,6 +24,7 @@ public enum Spawn {
     g.pointee.needsCare = G.hasNoStack
     g.pointee.stackOrder = stackOrder == 0 ? sched.pointee.stackPools.defaultOrder : stackOrder
     g.pointee.creator = m.currentG.pointee.head.id
+    releaseM(m)
     return g
   }
 
@@ -37,7 +38,7 @@ public enum Spawn {
 
   @inline(never)
   public static func submit(_ g: GRef) {
-    let m = currentM()
+    let m = acquireM()
     g.pointee.setStatus(.runnable)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
@@ -45,6 +46,7 @@ public enum Spawn {
       GlobalQueue.put(g)
     }
     Spinning.wakeIfIdle()
+    releaseM(m)
   }
 
   @inline(never)
@@ -85,14 +87,16 @@ public enum Spawn {
   }
 
   /// The current goroutine has ended (Go's `goexit1`). Returns only when the next goroutine, one that has no stack yet,
-  /// begins on this very stack: then the caller enters it as it would a new one.
+  /// begins on this very stack: then the caller enters it as it would a new one. The thread is in the runtime then, as
+  /// after a switch.
   static func finishCurrent() {
-    let m = currentMOrNil().unsafelyUnwrapped
+    let m = acquireM()
     let g = m.currentG
     assert(g.pointee.status == .running, "a goroutine ends that does not run")
     assert(m.pointee.accessListHead?.pointee ?? 0 == 0, "a goroutine ends inside an exclusivity access")
     // What its last switch left there: whoever gets the record next begins with no access open.
     g.pointee.accesses = (0, 0)
+    m.pointee.head.told = 0
     m.pointee.after = .free
     m.pointee.afterG = g
     if g.pointee.needsCare != 0 {
@@ -107,7 +111,9 @@ public enum Spawn {
     let p = m.pointee.p.unsafelyUnwrapped
     if Schedule.mayPickLocally(p), let taken = OwnerQueue(p).take() {
       let next = taken.g
-      if next.pointee.needsCare == G.hasNoStack && next.pointee.stackOrder == g.pointee.stackOrder {
+      if next.pointee.needsCare == G.hasNoStack && next.pointee.stackOrder == g.pointee.stackOrder
+        && !StoppedThreads.areMany
+      {
         if !taken.inherits { p.pointee.schedTick &+= 1 }
         next.pointee.head.stack_lo = g.pointee.head.stack_lo
         next.pointee.head.stack_hi = g.pointee.head.stack_hi

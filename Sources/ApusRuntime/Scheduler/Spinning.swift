@@ -26,7 +26,12 @@ enum Spinning {
   /// After a submission: starts a spinner if a P is idle and nobody spins.
   @inline(__always)
   static func wakeIfIdle() {
-    if sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent) != 0 { wake() }
+    if sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent) != 0 {
+      wake()
+    } else if sched.pointee.sysmon.isResting.load(ordering: .sequentiallyConsistent) {
+      // Every P has a goroutine: whether one of them is long at it, sysmon has to see.
+      Sysmon.poke()
+    }
   }
 
   /// Go's `wakep`.
@@ -34,11 +39,12 @@ enum Spinning {
   static func wake() {
     if sched.pointee.spinning.load(ordering: .sequentiallyConsistent) != 0 { return }
     if !sched.pointee.mainStarted.load(ordering: .relaxed) { return }
+    let m = acquireM()
+    defer { releaseM(m) }
     // One at a time: whoever raises the count from zero owns the wake-up.
     if !sched.pointee.spinning.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).exchanged {
       return
     }
-    let m = currentM()
     sched.pointee.lock.lock(m)
     guard let p = takeIdleP() else {
       sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent)

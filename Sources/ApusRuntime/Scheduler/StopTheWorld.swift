@@ -1,60 +1,124 @@
+import CApus
 import Synchronization
 
 /// All Ps stand still: nobody runs goroutines but the caller (Go's `stopTheWorld`, `startTheWorld`).
+///
+/// Ps come to stand in four ways. An idle one, or one for which a thread is being created, is taken off its list. One whose
+/// thread schedules, or is in the runtime, is given up by that thread (`stopHere`). One whose goroutine computes stays with
+/// its thread, which a signal stops where it is (`apus_preempt.c`), registers and all. And one whose thread sleeps in the
+/// kernel is taken from it (`Claim`); the thread waits for a P when it comes back and uses the runtime.
 enum StopTheWorld {
-  /// Stops the world for the duration of `body`, which runs on the calling goroutine and must not park. One caller at a
-  /// time; others wait. A goroutine that runs is stopped at its next scheduling point.
-  static func run(_ body: (MRef) -> Void) {
+  /// What has to stand still.
+  enum Extent: UInt32 {
+    /// The Ps.
+    case processors = 1
+    /// Also threads that run a goroutine without one, since they came back from a sleep during which it was taken: whoever
+    /// reads the memory of goroutines wants this.
+    case everything = 2
+  }
+
+  /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
+  /// stops one, since it might hold the lock of malloc, which the report needs.
+  private static var freezing: UInt32 { 3 }
+
+  /// Whether it is being stopped, or stands.
+  @inline(__always)
+  static var isStopping: Bool { sched.pointee.head.stopping.load(ordering: .acquiring) != 0 }
+
+  /// Stops the world for the duration of `body`, which runs on the calling goroutine, in the runtime (Section.swift): it
+  /// must not park, allocate or count references. One caller at a time; others wait.
+  static func run(_ extent: Extent = .processors, _ body: (MRef) -> Void) {
     sched.pointee.world.acquire(1, .stoppingTheWorld)
+    let m = acquireM()
     let asked = Clock.nanotime()
-    stop(currentM())
+    stop(m, extent)
     let took = Clock.nanotime() &- asked
     if took > sched.pointee.worstStop.load(ordering: .relaxed) {
       sched.pointee.worstStop.store(took, ordering: .relaxed)
     }
-    let m = currentM()
     body(m)
     start(m)
+    releaseM(m)
     sched.pointee.world.release()
   }
 
-  private static func stop(_ m: MRef) {
+  private static func stop(_ m: MRef, _ extent: Extent) {
     sched.pointee.lock.lock(m)
-    sched.pointee.stopNote.clear()
-    sched.pointee.stopWait = sched.pointee.maxProcs.load(ordering: .relaxed)
-    sched.pointee.stopping.store(true, ordering: .sequentiallyConsistent)
-    setAttention(1)
-    if let p = m.pointee.p {
-      p.pointee.status = .stopped
-      sched.pointee.stopWait -= 1
+    sched.pointee.head.stopWake.store(0, ordering: .relaxed)
+    sched.pointee.head.stopWait.store(sched.pointee.maxProcs.load(ordering: .relaxed), ordering: .relaxed)
+    sched.pointee.head.stopping.store(extent.rawValue, ordering: .sequentiallyConsistent)
+    setAttention(true)
+    if let p = m.pointee.p { countStopped(p) }
+    while let p = IdleLists.takeP() { countStopped(p) }
+    while let p = TemplateThread.takeP() {
+      if p.pointee.startsSpinning { sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+      countStopped(p)
     }
-    while let p = IdleLists.takeP() {
-      p.pointee.status = .stopped
-      sched.pointee.stopWait -= 1
-    }
-    let wait = sched.pointee.stopWait > 0
     sched.pointee.lock.unlock(m)
-    // The others stop by themselves: a running goroutine at its next switch, a searching thread in its loop. The last
-    // one wakes the note. The caller keeps its thread: it must go on as soon as they stand.
-    if wait { sched.pointee.stopNote.sleep() }
-    assert(sched.pointee.stopWait == 0, "the world stands still, and a P is missing")
+    // The caller keeps its thread: it must go on as soon as they stand. It asks again and again: a thread that was in the
+    // runtime may be in user code now, and one that computed may sleep.
+    while sched.pointee.head.stopWait.load(ordering: .acquiring) > 0 {
+      for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .relaxed)) {
+        ask(sched.pointee.allP[index].unsafelyUnwrapped, m)
+      }
+      if sched.pointee.head.stopWait.load(ordering: .acquiring) == 0 { break }
+      Futex.wait(Futex.address(of: sched.pointee.head.stopWake), while: 0, nanoseconds: 100_000)
+    }
+    if extent == .everything { stopThreadsWithoutP(m) }
+    assert(sched.pointee.head.stopWait.load(ordering: .relaxed) == 0, "more Ps stand still than there are")
+  }
+
+  /// Has `p`, if it runs, stand still, or soon.
+  private static func ask(_ p: PRef, _ m: MRef) {
+    guard p.pointee.status == .running, let owner = p.pointee.m, owner != m,
+      owner.pointee.words.stopped.load(ordering: .relaxed) == UInt32(APUS_NOT_STOPPED)
+    else { return }
+    let told = apus_m_peek_told(owner.cM) != 0
+    if apus_m_peek_locks(owner.cM) == 0 && (told || ThreadState.sleeps(owner)) {
+      guard Claim.take(p, from: owner, told: told, on: m) else { return }
+      sched.pointee.lock.lock(m)
+      countStopped(p)
+      sched.pointee.lock.unlock(m)
+      return
+    }
+    // In user code it stops in the handler; in the runtime it does when it leaves.
+    _ = apus_preempt_send(owner.pointee.head.tid)
+  }
+
+  /// Stops the threads that run goroutines without a P, with or without a word.
+  private static func stopThreadsWithoutP(_ m: MRef) {
+    if sched.pointee.head.asyncPreemptOff.load(ordering: .relaxed) != 0 { return }
+    var isDone = false
+    while !isDone {
+      isDone = true
+      var next = sched.pointee.allM.load(ordering: .acquiring)
+      while let other = next {
+        next = other.pointee.allLink
+        guard other.pointee.words.claim.load(ordering: .acquiring) == Claim.value(.lost),
+          other.pointee.words.stopped.load(ordering: .acquiring) == UInt32(APUS_NOT_STOPPED)
+        else { continue }
+        isDone = false
+        _ = apus_preempt_send(other.pointee.head.tid)
+      }
+      if !isDone { Thread.sleep(nanoseconds: 20_000) }
+    }
   }
 
   private static func start(_ m: MRef) {
     // Before `Sched.lock` is taken, which ranks above the timers'.
     Expiry.evacuate(downTo: sched.pointee.nextMaxProcs, on: m)
     sched.pointee.lock.lock(m)
-    let hadP = m.pointee.p != nil
-    var withWork = Processors.resize(to: sched.pointee.nextMaxProcs, for: m)
-    setAttention(0)
-    sched.pointee.stopping.store(false, ordering: .sequentiallyConsistent)
-    if !hadP {
-      // A foreign thread stopped the world: it keeps no P.
-      let p = Processors.release(m)
-      p.pointee.link = withWork
-      withWork = p
-    }
+    var (withWork, resumed) = Processors.resize(
+      to: sched.pointee.nextMaxProcs, for: m, needsP: m.pointee.p != nil)
+    setAttention(false)
+    sched.pointee.head.stopping.store(0, ordering: .sequentiallyConsistent)
+    resumeThreads()
     sched.pointee.lock.unlock(m)
+    while let next = resumed {
+      resumed = next.pointee.idleLink
+      next.pointee.idleLink = nil
+      next.wakeUp()
+    }
     while let p = withWork {
       withWork = p.pointee.link
       p.pointee.link = nil
@@ -63,12 +127,32 @@ enum StopTheWorld {
     }
     // There may be more work than the Ps with local work can see: let one thread look.
     Spinning.wake()
+    Sysmon.wakeIfWaiting()
   }
 
-  private static func setAttention(_ value: UInt32) {
+  /// Lets the threads go on that a signal has stopped, those without a P too. Each takes its mark away itself if it finds
+  /// the world running before it sleeps: whoever takes it decides whether there is a wake-up.
+  private static func resumeThreads() {
+    var next = sched.pointee.allM.load(ordering: .acquiring)
+    while let other = next {
+      next = other.pointee.allLink
+      if other.pointee.words.stopped.compareExchange(
+        expected: UInt32(APUS_STOPPED_BY_WORLD), desired: UInt32(APUS_NOT_STOPPED),
+        ordering: .sequentiallyConsistent
+      ).exchanged {
+        other.wakeUp()
+      }
+    }
+  }
+
+  private static func setAttention(_ isSet: Bool) {
     for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
       let p = sched.pointee.allP[index].unsafelyUnwrapped
-      p.pointee.attention.store(value, ordering: .relaxed)
+      if isSet {
+        p.pointee.attention.bitwiseOr(Attention.stop, ordering: .relaxed)
+      } else {
+        p.pointee.attention.bitwiseAnd(~Attention.stop, ordering: .relaxed)
+      }
     }
   }
 
@@ -79,31 +163,33 @@ enum StopTheWorld {
       sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
     sched.pointee.lock.lock(m)
-    guard sched.pointee.stopping.load(ordering: .relaxed) else {
+    guard isStopping else {
       // The world started again before the lock was free.
       sched.pointee.lock.unlock(m)
       return
     }
-    let p = Processors.release(m)
-    p.pointee.status = .stopped
-    countStopped()
+    countStopped(Processors.release(m))
     sched.pointee.lock.unlock(m)
     Threads.stop(m)
   }
 
   /// One more P stands still. The caller holds `Sched.lock`.
-  static func countStopped() {
-    sched.pointee.stopWait -= 1
-    if sched.pointee.stopWait == 0 { sched.pointee.stopNote.wake() }
+  static func countStopped(_ p: PRef) {
+    p.pointee.status = .stopped
+    let left = sched.pointee.head.stopWait.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
+    if left == 0 {
+      sched.pointee.head.stopWake.store(1, ordering: .releasing)
+      Futex.wake(Futex.address(of: sched.pointee.head.stopWake))
+    }
   }
 
   /// Stops what can be stopped, for ever, for a fatal report (Go's `freezetheworld`): goroutines that come to a
   /// scheduling point within a moment. Takes no lock, since the thread that failed may hold it; the count that the
   /// stopped threads lower is too high to ever wake anybody.
   static func freeze() {
-    sched.pointee.stopWait = Int32.max / 2
-    sched.pointee.stopping.store(true, ordering: .sequentiallyConsistent)
-    setAttention(1)
+    sched.pointee.head.stopWait.store(Int32.max / 2, ordering: .relaxed)
+    sched.pointee.head.stopping.store(freezing, ordering: .sequentiallyConsistent)
+    setAttention(true)
     Thread.sleep(nanoseconds: 1_000_000)
   }
 }

@@ -3,12 +3,29 @@ import CApus
 /// The one place through which every change of stacks goes.
 ///
 /// A switch is: leave in the M what is to be done with the goroutine left (`AfterSwitch`), make the new one current, swap
-/// the exclusivity list, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first.
+/// the exclusivity list, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first, or on
+/// g0 `finishOnG0`.
+///
+/// From where the goroutine is left until then the thread is in the runtime (Section.swift): by the lock under which the
+/// goroutine parks, or else by one section, which `finish` ends.
 enum Switch {
   /// Continues `next` in place of `g`, the current goroutine of `m`. `next` has a stack. Returns when somebody continues
   /// `g`, perhaps on another thread: no M that was read before is valid then.
   @inline(__always)
   static func to(_ next: GRef, from g: GRef, on m: MRef) {
+    exchange(next, g, m)
+    finish()
+  }
+
+  /// The same from g0, where the thread stays in the runtime when it comes back.
+  @inline(__always)
+  static func fromG0(to next: GRef, on m: MRef) {
+    exchange(next, m.g0, m)
+    finishOnG0(m)
+  }
+
+  @inline(__always)
+  private static func exchange(_ next: GRef, _ g: GRef, _ m: MRef) {
     assert(m.currentG == g, "a switch away from a goroutine that is not the current one")
     assert(next != g && next.pointee.head.stack_hi != 0, "a switch to a goroutine without a stack")
     #if DEBUG
@@ -17,50 +34,56 @@ enum Switch {
         switch m.pointee.after {
         case .unlock, .unlockAndAnnounce: 1
         case .unlockAll: m.pointee.afterFrame.unsafelyUnwrapped.pointee.lockCount
-        case .nothing, .enqueueLocal, .enqueueGlobal, .free: 0
+        case .nothing, .enqueueLocal, .enqueueGlobal, .free: 1
         }
-      precondition(m.pointee.head.locks == held, "a switch while the thread holds a runtime lock")
+      precondition(m.pointee.head.locks == held, "a switch outside the runtime, or with a runtime lock held")
     #endif
     Exclusivity.swap(m, from: g, to: next)
     m.setCurrent(next)
     withUnsafeMutablePointer(to: &g.pointee.head.sp) { apus_switch($0, next.pointee.head.sp) }
-    finish()
   }
 
-  /// Does what the goroutine that was left on this M asked for. Called at every resume point: after `apus_switch`, and at
-  /// the start of a goroutine.
+  /// Does what the goroutine that was left on this M asked for, and leaves the runtime. Called where a goroutine goes on:
+  /// after `apus_switch`, and at its start.
   @inline(__always)
   static func finish() {
     let m = currentMOrNil().unsafelyUnwrapped
     switch m.pointee.after {
     case .nothing:
-      break
+      m.leave()
     case .unlock:
       m.pointee.after = .nothing
       m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
-    case .unlockAndAnnounce:
-      unlockAndAnnounce(m)
-    case .unlockAll, .enqueueLocal, .enqueueGlobal, .free:
+    case .unlockAndAnnounce, .unlockAll, .enqueueLocal, .enqueueGlobal, .free:
       finishSlowly(m)
+      Timers.announce(m)
+      m.leave()
     }
   }
 
-  /// In the scheduler loop the announcement waits until it is known whether the thread goes idle, which makes it needless.
-  @inline(never)
-  private static func unlockAndAnnounce(_ m: MRef) {
-    m.pointee.after = .nothing
-    m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
-    if m.currentG != m.g0 { Timers.announce(m) }
+  /// The same for the scheduler loop. The announcement of a timer waits until it is known whether the thread goes idle,
+  /// which makes it needless.
+  @inline(__always)
+  private static func finishOnG0(_ m: MRef) {
+    if m.pointee.after != .nothing { finishSlowly(m) }
+    assert(m.pointee.head.locks == 1, "the scheduler's stack is outside the runtime, or holds a lock")
   }
 
+  /// Does what is to be done; one section is left.
   @inline(never)
   private static func finishSlowly(_ m: MRef) {
     let action = m.pointee.after
     m.pointee.after = .nothing
-    if action == .unlockAll {
-      m.pointee.afterFrame.unsafelyUnwrapped.unlockAll(m)
-      if m.currentG != m.g0 { Timers.announce(m) }
+    switch action {
+    case .unlock, .unlockAndAnnounce:
+      m.pointee.afterLock.unsafelyUnwrapped.pointee.unlockKeepingSection(m)
       return
+    case .unlockAll:
+      m.enter()
+      m.pointee.afterFrame.unsafelyUnwrapped.unlockAll(m)
+      return
+    case .nothing, .enqueueLocal, .enqueueGlobal, .free:
+      break
     }
     let g = m.pointee.afterG.unsafelyUnwrapped
     switch action {

@@ -3,39 +3,32 @@ import Synchronization
 
 /// The Ms: made, started, stopped (Go's `newm`, `startm`, `stopm`, `mstart`, `mexit`).
 enum Threads {
-  /// Gives `p` to a thread: an idle one, else a new one. With `spinning` the caller has counted it in `Sched.spinning`.
-  /// The caller holds `Sched.lock` on `m`; it is released.
+  /// Gives `p` to a thread: an idle one, else one that is created for it. With `spinning` the caller has counted it in
+  /// `Sched.spinning`. The caller holds `Sched.lock` on `m`; it is released.
   static func start(_ p: PRef, spinning: Bool, holdingLockOf m: MRef) {
-    if let idle = IdleLists.takeM() {
-      sched.pointee.lock.unlock(m)
-      assert(!idle.pointee.spinning && idle.pointee.nextP == nil, "an idle thread that is not idle")
-      idle.pointee.spinning = spinning
-      idle.pointee.nextP = p
-      idle.pointee.wakeNote.wake()
+    guard let idle = IdleLists.takeM() ?? SpareThreads.take() else {
+      TemplateThread.request(p, spinning: spinning, holdingLockOf: m)
       return
     }
-    let new = reserve(holdingLockOf: m)
     sched.pointee.lock.unlock(m)
-    new.pointee.spinning = spinning
-    new.pointee.nextP = p
+    assert(!idle.pointee.spinning && idle.pointee.nextP == nil, "an idle thread that is not idle")
+    idle.pointee.spinning = spinning
+    idle.pointee.nextP = p
+    idle.wakeUp()
+  }
+
+  /// Creates a thread, which is counted already. Only the template thread calls it.
+  static func create(id: Int64) {
+    let new = take(id: id)
+    new.pointee.isForeign = false
+    new.pointee.exiting = false
+    new.g0.pointee.kind = .scheduler
+    // On g0 a thread is always in the runtime.
+    new.pointee.head.locks = 1
     let error = Thread.start({ Threads.threadMain($0) }, UnsafeMutableRawPointer(new))
     if error != 0 {
       FatalReport.cannotStartThread(have: Int(sched.pointee.threadCount - 1), error: error)
     }
-  }
-
-  /// A record for a new thread, counted. The caller holds `Sched.lock`.
-  private static func reserve(holdingLockOf m: MRef) -> MRef {
-    sched.pointee.threadCount += 1
-    if sched.pointee.threadCount > sched.pointee.maxThreads {
-      sched.pointee.lock.unlock(m)
-      FatalReport.tooManyThreads(limit: Int(sched.pointee.maxThreads))
-    }
-    let new = take(id: sched.pointee.nextMID)
-    sched.pointee.nextMID += 1
-    new.pointee.isForeign = false
-    new.g0.pointee.kind = .scheduler
-    return new
   }
 
   /// A record that nobody uses: that of a thread that has ended, or a new one.
@@ -78,6 +71,8 @@ enum Threads {
     m.g0.pointee.head.stack_hi = bounds.hi
     m.pointee.accessListHead = Exclusivity.findListHead()
     SignalStack.install(m)
+    apus_timer_slack_minimal()
+    _ = apus_cpu_timer_start(m.cM, Slices.ownCPUTime)
     apus_thread_end_arm({ Threads.abandoned($0) }, UnsafeMutableRawPointer(m))
   }
 
@@ -88,6 +83,9 @@ enum Threads {
   private static func abandoned(_ argument: UnsafeMutableRawPointer?) {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     guard currentMOrNil() == m else { return }
+    m.enter()
+    apus_cpu_timer_stop(m.cM)
+    m.pointee.head.told = 0
     m.setCurrent(m.g0)
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
     if m.pointee.id != 0 {
@@ -106,44 +104,72 @@ enum Threads {
     apus_thread_name("apus-m")
     var mask = sched.pointee.facts.signalMask
     _ = apus_signal_mask_set(&mask)
-    let p = m.pointee.nextP.unsafelyUnwrapped
-    m.pointee.nextP = nil
-    Processors.acquire(p, for: m)
+    stop(m)
     Schedule.loop(m)
     end(m)
   }
 
-  /// The M has nothing to do and no P: sleeps until somebody hands it one (Go's `stopm`).
+  /// The M has nothing to do and no P: sleeps until somebody hands it one (Go's `stopm`). Afterwards it has one, or is to
+  /// end (`M.exiting`), since there were idle threads enough for a while.
   static func stop(_ m: MRef) {
     assert(m.pointee.p == nil && !m.pointee.spinning, "a thread stops that has a P or spins")
     sched.pointee.lock.lock(m)
-    IdleLists.put(m)
+    if let p = TemplateThread.takeP() {
+      // A thread is being created for it: this one is quicker.
+      m.pointee.spinning = p.pointee.startsSpinning
+      sched.pointee.lock.unlock(m)
+      Processors.acquire(p, for: m)
+      return
+    }
+    let isSpare = SpareThreads.put(m)
+    if !isSpare { IdleLists.put(m) }
+    let maySpareIt = !isSpare && IdleThreads.areTooMany
     DeadlockDetector.checkAndUnlock(m)
+    if maySpareIt {
+      switch IdleThreads.wait(m) {
+      case .wanted:
+        takeHandedP(m)
+        return
+      case .ends: return
+      case .stays: break
+      }
+    }
     sleepUntilHandedP(m)
   }
 
-  /// Sleeps on the M's own note until a P is handed over, and takes it.
+  /// Sleeps until a P is handed over, and takes it.
   static func sleepUntilHandedP(_ m: MRef) {
-    m.pointee.wakeNote.sleep()
-    m.pointee.wakeNote.clear()
+    m.sleep()
+    takeHandedP(m)
+  }
+
+  private static func takeHandedP(_ m: MRef) {
     let p = m.pointee.nextP.unsafelyUnwrapped
     m.pointee.nextP = nil
+    if p.pointee.m != nil {
+      // It comes from a thread that was stopped in its handler, where only the thread's half was done.
+      p.pointee.m = nil
+      p.pointee.status = .idle
+    }
     Processors.acquire(p, for: m)
   }
 
-  /// The thread ends, because the goroutine locked to it has (Go's `mexit`): its P goes to another thread, its record to
-  /// the free list. m0's thread cannot end without ending the process in the eyes of the kernel: it sleeps for ever.
+  /// The thread ends, because the goroutine locked to it has, or because it is one idle thread too many (Go's `mexit`): its
+  /// P, if it has one, goes to another thread, its record to the free list. m0's thread cannot end without ending the
+  /// process in the eyes of the kernel: it sleeps for ever.
   static func end(_ m: MRef) {
-    Processors.handOff(Processors.release(m), from: m)
+    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
     let isMain = m.pointee.id == 0
+    apus_cpu_timer_stop(m.cM)
     if !isMain { SignalStack.remove(m) }
+    ThreadState.forget(m)
     sched.pointee.lock.lock(m)
     sched.pointee.threadCount -= 1
     if isMain { sched.pointee.deadlock.sleepers += 1 }
     DeadlockDetector.checkAndUnlock(m)
     while isMain { apus_sleep_ns(Int64.max) }
-    m.pointee.exiting = false
     apus_set_current_m(nil)
+    m.pointee.head.locks = 0
     ThreadRecord.free(m)
   }
 }

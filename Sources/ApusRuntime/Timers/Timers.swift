@@ -109,13 +109,16 @@ public enum Timers {
   @inline(never)
   package static func sleep(until when: Int64) {
     if when <= Clock.nanotime() { return }
-    let m = currentM()
+    let m = acquireM()
     if m.pointee.isForeign {
+      releaseM(m)
       Thread.sleep(until: when)
       return
     }
     let heap = m.pointee.p.unsafelyUnwrapped.timers
     heap.pointee.lock.lock(m)
+    // From here on the lock is the section that the switch carries.
+    releaseM(m)
     heap.pointee.insert(TimerHeap.Entry(when: min(when, TimerHeap.latest), sleeper: m.currentG))
     if heap.pointee.publish() { note(heap, m) }
     Park.park(.sleep, unlocking: withUnsafeMutablePointer(to: &heap.pointee.lock) { $0 })

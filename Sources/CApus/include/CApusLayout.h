@@ -3,10 +3,11 @@
 #ifndef CAPUS_LAYOUT_H
 #define CAPUS_LAYOUT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// Both halves of the runtime carry this number; `moduledataverify` refuses to start when they differ.
-#define APUS_RUNTIME_VERSION 1
+#define APUS_RUNTIME_VERSION 2
 
 /// The guard below a goroutine's stack. Functions with large frames have no stack probes, so it is wider than most
 /// frames.
@@ -24,19 +25,98 @@ typedef struct apus_g_head {
   uint64_t id;
 } apus_g_head;
 
+/// Whether an M has the P that its record names; `apus_m_words.claim`. How it changes is argued in
+/// ApusRuntime/Monitor/Claim.swift.
+enum {
+  /// It has. So has an M without a P: nothing was taken from it.
+  APUS_P_HELD = 0,
+  /// Another thread tries to take it.
+  APUS_P_CLAIMED = 1,
+  /// It was taken away, or given away by the signal handler: the M needs one before it may use the runtime.
+  APUS_P_LOST = 2,
+};
+
+/// Why an M that is stopped outside the scheduler waits; `apus_m_words.stopped`.
+enum {
+  APUS_NOT_STOPPED = 0,
+  /// It has no P, and goes on when somebody gives it one.
+  APUS_STOPPED_FOR_P = 1,
+  /// It keeps what it has, and goes on when the world does.
+  APUS_STOPPED_BY_WORLD = 2,
+};
+
 /// The head of an M. Written by its own thread only, except where a field says otherwise.
 typedef struct apus_m_head {
   /// The goroutine whose stack this thread is on; g0 while it schedules.
   apus_g_head *current;
   /// The scheduler's own goroutine of this M: the thread's own stack.
   apus_g_head *g0;
-  /// Above zero: the thread is inside the runtime and must be neither preempted nor parked by a signal handler.
+  /// Above zero: the thread is in the runtime, and its P is its own until the count is back at zero
+  /// (`apus_m_enter`). On g0 it is never zero.
   int32_t locks;
+  /// A signal came while `locks` was above zero: it is looked into when the count is back at zero.
+  uint32_t pending;
+  /// The P it holds. Where another thread took the P, that thread clears it; who gives an M a P writes it before the
+  /// wake-up.
+  void *p;
+  /// Inside a region that was said to block (`Syscall.enter`): how often nested.
+  uint32_t told;
   /// The kernel's thread id.
   int32_t tid;
   /// The signal stack, [signal_stack, signal_stack + signal_stack_size).
   uintptr_t signal_stack;
   uintptr_t signal_stack_size;
+  /// While the thread is stopped (`apus_m_words.stopped`): its stack pointer where it was stopped, and the ucontext with
+  /// its registers where that was in a signal handler, else NULL and the registers lie above that stack pointer.
+  uintptr_t stopped_sp;
+  void *stopped_context;
+  /// The next in `apus_sched_head.arrivals`.
+  struct apus_m_head *arrival_link;
+  /// Handed over with a wake-up of an idle M: the P it is to take. The waker's until the wake-up.
+  void *next_p;
+  /// The thread's CPU timer, -1 for none.
+  int32_t cpu_timer;
+  uint32_t unused;
 } apus_m_head;
+
+/// What other threads write, too: atomics. Directly behind the head; in Swift the fields of `MWords`.
+typedef struct apus_m_words {
+  uint32_t claim;
+  /// Somebody wants the P: the goroutine is to be stopped. Set by sysmon, cleared by the M.
+  uint32_t preempt;
+  /// The futex on which the thread sleeps while it is idle or stopped: 1 after the wake-up.
+  uint32_t wake;
+  /// Written by the thread before it sleeps, cleared by it after it was woken.
+  uint32_t stopped;
+} apus_m_words;
+
+typedef struct apus_m {
+  apus_m_head head;
+  apus_m_words words;
+} apus_m;
+_Static_assert(offsetof(apus_m, words) == sizeof(apus_m_head), "Swift knows of no gap");
+
+/// The head of the scheduler's state, for the signal handler: atomics. In Swift the fields of `SchedHead`.
+typedef struct apus_sched_head {
+  /// Idle Ms that a handler may take, each once.
+  apus_m *spares[4];
+  /// Ms that have lost their P and wait for one, newest first (`apus_m_head.arrival_link`): a stack to which threads push
+  /// and from which one takes all.
+  apus_m *arrivals;
+  /// How many Ms are idle, the spares among them.
+  int32_t idle_ms;
+  /// 0, or what is being stopped: 1 the Ps, 2 also threads that run goroutines without one; 3: only what comes to the
+  /// scheduler by itself, for a fatal report.
+  uint32_t stopping;
+  /// Ps that do not stand still yet; the futex on which the one who stops the world sleeps.
+  int32_t stop_wait;
+  uint32_t stop_wake;
+  /// The futex of sysmon's sleep: 1 wakes it.
+  uint32_t sysmon_wake;
+  /// Signals stop nobody (GODEBUG=asyncpreemptoff=1).
+  uint32_t async_preempt_off;
+  /// Goroutines stopped by a signal, ever.
+  uint64_t preemptions;
+} apus_sched_head;
 
 #endif

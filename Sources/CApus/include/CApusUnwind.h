@@ -46,13 +46,17 @@ static inline __attribute__((always_inline)) uintptr_t apus_return_address(void)
 size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *elided);
 
 /// The same for a stack that nobody runs on: follows the frame pointers from `fp`, as long as they lie in [lo, hi) and
-/// grow. `pc` is the innermost return address. A goroutine that has not run yet has `fp` 0 and no frames. Functions
+/// grow. `pc` is the innermost return address. With `fp` 0 there is one frame. Functions
 /// that keep no frame pointer are missing.
 size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
                           uint64_t *elided);
 
 /// The return address and frame pointer with which a goroutine that `apus_switch` saved will continue.
 void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp);
+
+/// Where the goroutine on the thread of `m` was stopped, as a return address and a frame pointer. False when the thread is
+/// not stopped.
+_Bool apus_stopped_frame(const apus_m *m, uintptr_t *pc, uintptr_t *fp);
 
 #define APUS_UNWIND_LIMIT ((uint64_t)1 << 22)
 

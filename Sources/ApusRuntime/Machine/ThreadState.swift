@@ -1,0 +1,53 @@
+import CApus
+import Synchronization
+
+/// Whether another thread of the process runs or sleeps in the kernel.
+enum ThreadState {
+  /// Where that is read. Some sandboxes refuse the first; the second is always readable, but without the order that the
+  /// first one has by itself.
+  enum Source: UInt8 {
+    case syscallFile
+    case statFile
+    case none
+  }
+
+  /// Whether the thread of `m` sleeps now. Half a microsecond, after the first time.
+  static func sleeps(_ m: MRef) -> Bool {
+    switch source {
+    case .syscallFile:
+      withUnsafeMutablePointer(to: &m.pointee.stateDescriptor) { descriptor in
+        Int(apus_thread_state_by_syscall(m.pointee.head.tid, descriptor)) == Int(APUS_THREAD_SLEEPS)
+      }
+    case .statFile: Int(apus_thread_state_by_stat(m.pointee.head.tid)) == Int(APUS_THREAD_SLEEPS)
+    case .none: false
+    }
+  }
+
+  /// The same, and in order: what the caller wrote before is seen by the thread when it wakes, and what that wrote before
+  /// it fell asleep is seen by the caller.
+  static func sleepsInOrder(_ m: MRef) -> Bool {
+    if source == .statFile && apus_membarrier() < 0 { return false }
+    return sleeps(m)
+  }
+
+  /// The thread of `m`, the calling one, ends: nobody may read what its record's next user does by its descriptor.
+  static func forget(_ m: MRef) {
+    let descriptor = m.pointee.stateDescriptor
+    m.pointee.stateDescriptor = -1
+    if descriptor >= 0 { _ = apus_close(descriptor) }
+  }
+
+  /// The best source that works on the calling thread, `m`, which runs.
+  static func probe(_ m: MRef) -> Source {
+    let running = Int(APUS_THREAD_RUNS)
+    let bySyscall = withUnsafeMutablePointer(to: &m.pointee.stateDescriptor) {
+      Int(apus_thread_state_by_syscall(m.pointee.head.tid, $0))
+    }
+    if bySyscall == running { return .syscallFile }
+    return Int(apus_thread_state_by_stat(m.pointee.head.tid)) == running ? .statFile : .none
+  }
+
+  private static var source: Source {
+    Source(rawValue: sched.pointee.threadStateSource.load(ordering: .relaxed)).unsafelyUnwrapped
+  }
+}

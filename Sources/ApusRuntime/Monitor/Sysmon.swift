@@ -1,0 +1,145 @@
+import CApus
+import Synchronization
+
+/// The thread that watches the Ps (Go's `sysmon`). It needs no P, so it runs whatever the goroutines do.
+///
+/// It sleeps for 20 microseconds between two visits; after 50 in a row at which no P had to be taken from a sleeping
+/// thread, for twice as long each time, up to 10 milliseconds; and never beyond the next moment at which something is due:
+/// the end of a slice while others wait, or a timer while every P has a goroutine.
+///
+/// While it sleeps for more than a millisecond it *rests*. Whoever makes a goroutine runnable and finds no idle P pokes a
+/// resting sysmon, which then looks when the slices end. It sets `isResting` before it looks and clears it afterwards if it
+/// will not rest: so either the one who submits sees the flag, or sysmon sees what was submitted.
+///
+/// When there is nothing to watch, since all Ps are idle or the world stands still, it *waits*, for a minute at the most,
+/// until the first P is taken off the idle list: an idle process has no periodic wake-ups. Back from there it goes on with
+/// the delay that it had, so a program that wakes up a thousand times in a second wakes it a hundred times.
+public struct Sysmon: ~Copyable {
+  /// See above.
+  let isResting = Atomic<Bool>(false)
+  /// Until when it sleeps, `Int64.max` while it does not: a timer that is armed for earlier, while every P has a goroutine,
+  /// wakes it. Stored before it looks at the timers, and when it has.
+  private let sleepsUntil = Atomic<Int64>(Int64.max)
+  /// Waits for the first P to be taken. Written under `Sched.lock`.
+  let isWaiting = Atomic<Bool>(false)
+
+  private static var shortest: Int64 { 20_000 }
+  private static var longest: Int64 { 10_000_000 }
+  private static var idleRounds: Int { 50 }
+  /// A sleep that is longer is a rest.
+  private static var rest: Int64 { 1_000_000 }
+  /// The longest time for which it waits.
+  private static var longestWait: Int64 { 60_000_000_000 }
+  /// Its time slice in the kernel: short, so that it runs as soon as it wakes, beside hogs on every CPU.
+  private static var kernelSlice: Int64 { 100_000 }
+
+  /// Starts the thread. The template thread does so.
+  static func start() {
+    let new = Threads.take(id: -1)
+    new.pointee.isForeign = false
+    new.g0.pointee.kind = .scheduler
+    new.pointee.head.locks = 1
+    let error = Thread.start({ Sysmon.run($0) }, UnsafeMutableRawPointer(new))
+    if error != 0 { FatalReport.cannotStartThread(have: 2, error: error) }
+  }
+
+  private static func run(_ argument: UnsafeMutableRawPointer?) {
+    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
+    Threads.makeCurrent(m)
+    apus_thread_name("apus-sysmon")
+    Thread.blockSignals()
+    DeadlockDetector.countItself(m)
+    apus_timer_slack_minimal()
+    apus_request_short_slices(kernelSlice)
+    chooseSource(m)
+    var rounds = 0
+    var delay = shortest
+    var trace = SchedulerTrace()
+    while true {
+      if rounds == 0 {
+        delay = shortest
+      } else if rounds > idleRounds {
+        delay = min(delay * 2, longest)
+      }
+      sched.pointee.sysmon.sleepsUntil.store(Int64.max, ordering: .sequentiallyConsistent)
+      sched.pointee.sysmon.isResting.store(true, ordering: .sequentiallyConsistent)
+      if !trace.isOn { waitForSomethingToWatch(m) }
+      let now = Clock.nanotime()
+      let visit = Retake.visit(now, on: m)
+      rounds = visit.retaken > 0 ? 0 : rounds + 1
+      trace.writeIfDue(now, on: m)
+      sleep(until: min(now &+ delay, visit.next, trace.next))
+    }
+  }
+
+  private static func sleep(until when: Int64) {
+    let length = when &- Clock.nanotime()
+    if length <= rest { sched.pointee.sysmon.isResting.store(false, ordering: .relaxed) }
+    sched.pointee.sysmon.sleepsUntil.store(when, ordering: .sequentiallyConsistent)
+    if length > 0 { Futex.wait(address, while: 0, nanoseconds: length) }
+    sched.pointee.head.sysmonWake.store(0, ordering: .sequentiallyConsistent)
+  }
+
+  /// Go's `sysmonwait`.
+  private static func waitForSomethingToWatch(_ m: MRef) {
+    if !hasNothingToWatch { return }
+    sched.pointee.lock.lock(m)
+    guard hasNothingToWatch else {
+      sched.pointee.lock.unlock(m)
+      return
+    }
+    sched.pointee.sysmon.isWaiting.store(true, ordering: .relaxed)
+    sched.pointee.lock.unlock(m)
+    let end = Clock.nanotime() &+ longestWait
+    while sched.pointee.sysmon.isWaiting.load(ordering: .acquiring) {
+      let left = end &- Clock.nanotime()
+      if left <= 0 || sched.pointee.head.arrivals.load(ordering: .relaxed) != nil { break }
+      Futex.wait(address, while: 0, nanoseconds: left)
+      sched.pointee.head.sysmonWake.store(0, ordering: .sequentiallyConsistent)
+    }
+    sched.pointee.lock.lock(m)
+    sched.pointee.sysmon.isWaiting.store(false, ordering: .relaxed)
+    sched.pointee.lock.unlock(m)
+  }
+
+  private static var hasNothingToWatch: Bool {
+    sched.pointee.idlePCount.load(ordering: .relaxed) == sched.pointee.maxProcs.load(ordering: .relaxed)
+      || StopTheWorld.isStopping
+  }
+
+  /// Something may have to be done before the end of a rest.
+  @inline(never)
+  static func poke() {
+    if sched.pointee.sysmon.isResting.exchange(false, ordering: .sequentiallyConsistent) { wake() }
+  }
+
+  /// A timer for `when` was armed and every P has a goroutine.
+  static func expect(_ when: Int64) {
+    if sched.pointee.sysmon.sleepsUntil.load(ordering: .sequentiallyConsistent) > when { wake() }
+  }
+
+  /// A P leaves the idle list, or the world starts. Under `Sched.lock`, or where nobody else may do so.
+  @inline(__always)
+  static func wakeIfWaiting() {
+    if sched.pointee.sysmon.isWaiting.load(ordering: .relaxed) { stopWaiting() }
+  }
+
+  @inline(never)
+  private static func stopWaiting() {
+    sched.pointee.sysmon.isWaiting.store(false, ordering: .releasing)
+    wake()
+  }
+
+  private static func wake() {
+    if sched.pointee.head.sysmonWake.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
+  }
+
+  private static var address: UnsafeMutablePointer<UInt32> { Futex.address(of: sched.pointee.head.sysmonWake) }
+
+  /// How it is found out that a thread sleeps without having said so.
+  private static func chooseSource(_ m: MRef) {
+    let isPossible = sched.pointee.threadStateSource.load(ordering: .relaxed) != ThreadState.Source.none.rawValue
+    let source = isPossible ? ThreadState.probe(m) : .none
+    sched.pointee.threadStateSource.store(source.rawValue, ordering: .relaxed)
+  }
+}

@@ -1,0 +1,57 @@
+import CApus
+import Synchronization
+
+/// Idle Ms that a signal handler may take (`apus_preempt.c` takes them by exchange, without a lock): a goroutine can only
+/// be stopped when there is a thread to run the next one.
+///
+/// The first Ms to go idle are kept here, the others on the idle list. Both are counted as idle. sysmon sees to it that
+/// there is one before it asks for a goroutine to be stopped.
+enum SpareThreads {
+  private static func place(_ index: Int) -> UnsafeMutablePointer<Atomic<MRef?>> {
+    UnsafeMutableRawPointer(mutating: UnsafeRawPointer(sched)).assumingMemoryBound(to: Atomic<MRef?>.self) + index
+  }
+
+  private static var places: Int { 4 }
+
+  /// How many of them are filled: a small program is to have few threads at rest.
+  private static var wanted: Int { min(max(Int(sched.pointee.maxProcs.load(ordering: .relaxed)) / 2, 2), places) }
+
+  /// Whether there is none.
+  static var areMissing: Bool {
+    for index in 0..<places where place(index).pointee.load(ordering: .relaxed) != nil { return false }
+    return true
+  }
+
+  /// Keeps `m`, which is about to sleep; false when there are enough. The caller holds `Sched.lock`, so only handlers
+  /// change the places meanwhile, and those empty them.
+  static func put(_ m: MRef) -> Bool {
+    for index in 0..<wanted where place(index).pointee.load(ordering: .relaxed) == nil {
+      sched.pointee.head.idleMCount.wrappingAdd(1, ordering: .relaxed)
+      place(index).pointee.store(m, ordering: .releasing)
+      return true
+    }
+    return false
+  }
+
+  /// Takes one; nil when there is none. The caller holds `Sched.lock`.
+  static func take() -> MRef? {
+    for index in 0..<places {
+      guard let m = place(index).pointee.exchange(nil, ordering: .acquiringAndReleasing) else { continue }
+      sched.pointee.head.idleMCount.wrappingSubtract(1, ordering: .relaxed)
+      return m
+    }
+    return nil
+  }
+
+  /// Sees to it that there is one, or soon will be. `m` is sysmon's, or any other on g0.
+  static func ensure(_ m: MRef) {
+    if !areMissing { return }
+    sched.pointee.lock.lock(m)
+    if let idle = IdleLists.takeM() {
+      _ = put(idle)
+      sched.pointee.lock.unlock(m)
+    } else {
+      TemplateThread.requestSpare(holdingLockOf: m)
+    }
+  }
+}

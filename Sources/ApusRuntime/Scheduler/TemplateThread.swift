@@ -1,0 +1,123 @@
+import CApus
+import Synchronization
+
+/// The thread that creates all others (Go has one for the cases in which the creating thread is in a strange state; here
+/// all are).
+///
+/// Creating a thread allocates. The lock of malloc may be held by a goroutine that is stopped, and who waits for it inside
+/// the runtime keeps his P, which might be the one that the holder needs to go on. So only this thread waits: whoever wants
+/// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
+/// there as from the idle list, so a P is never stuck behind a thread that cannot be created yet.
+enum TemplateThread {
+  /// Starts it, and by it sysmon. Once, by boot or the lazy start.
+  static func start() {
+    let template = Threads.take(id: -1)
+    template.pointee.isForeign = false
+    template.g0.pointee.kind = .scheduler
+    template.pointee.head.locks = 1
+    let error = Thread.start({ TemplateThread.run($0) }, UnsafeMutableRawPointer(template))
+    if error != 0 { FatalReport.cannotStartThread(have: 1, error: error) }
+  }
+
+  /// A thread for `p`, which nobody idle can take. The caller holds `Sched.lock` on `m`; it is released.
+  static func request(_ p: PRef, spinning: Bool, holdingLockOf m: MRef) {
+    p.pointee.startsSpinning = spinning
+    p.pointee.link = nil
+    if sched.pointee.starting.isEmpty { sched.pointee.startingSince.store(Clock.nanotime(), ordering: .relaxed) }
+    sched.pointee.starting.append(p)
+    count(m)
+    sched.pointee.wantedThreads += 1
+    sched.pointee.lock.unlock(m)
+    wake()
+  }
+
+  /// A P that waits for its thread, for somebody who can take it at once. The caller holds `Sched.lock`.
+  static func takeP() -> PRef? {
+    guard let p = sched.pointee.starting.removeFirst() else { return nil }
+    if sched.pointee.starting.isEmpty { sched.pointee.startingSince.store(Int64.max, ordering: .relaxed) }
+    return p
+  }
+
+  /// One more idle thread, unless some are on their way or there are too many. The caller holds `Sched.lock` on `m`; it is
+  /// released.
+  static func requestSpare(holdingLockOf m: MRef) {
+    if sched.pointee.wantedThreads > 0 || sched.pointee.threadCount >= sched.pointee.maxThreads {
+      sched.pointee.lock.unlock(m)
+      return
+    }
+    count(m)
+    sched.pointee.wantedThreads += 1
+    sched.pointee.lock.unlock(m)
+    wake()
+  }
+
+  /// A thread counts from when it is asked for: until it is idle it may make somebody runnable.
+  private static func count(_ m: MRef) {
+    sched.pointee.threadCount += 1
+    if sched.pointee.threadCount > sched.pointee.maxThreads {
+      sched.pointee.lock.unlock(m)
+      FatalReport.tooManyThreads(limit: Int(sched.pointee.maxThreads))
+    }
+  }
+
+  private static func wake() {
+    if sched.pointee.templateWake.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
+  }
+
+  private static var address: UnsafeMutablePointer<UInt32> { Futex.address(of: sched.pointee.templateWake) }
+
+  /// The body of the thread.
+  private static func run(_ argument: UnsafeMutableRawPointer?) {
+    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
+    Threads.makeCurrent(m)
+    apus_thread_name("apus-template")
+    Thread.blockSignals()
+    DeadlockDetector.countItself(m)
+    Sysmon.start()
+    while true {
+      while sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) == 0 {
+        Futex.wait(address, while: 0)
+      }
+      createWanted(m)
+    }
+  }
+
+  private static func createWanted(_ m: MRef) {
+    while true {
+      sched.pointee.lock.lock(m)
+      if sched.pointee.wantedThreads == 0 {
+        sched.pointee.lock.unlock(m)
+        return
+      }
+      let id = sched.pointee.nextMID
+      sched.pointee.nextMID += 1
+      sched.pointee.lock.unlock(m)
+      Threads.create(id: id)
+      sched.pointee.lock.lock(m)
+      sched.pointee.wantedThreads -= 1
+      sched.pointee.lock.unlock(m)
+    }
+  }
+}
+
+/// Ps by their links, first in first out. Under `Sched.lock`.
+struct PQueue {
+  private var first: PRef?
+  private var last: PRef?
+
+  var isEmpty: Bool { first == nil }
+
+  mutating func append(_ p: PRef) {
+    p.pointee.link = nil
+    if let last { last.pointee.link = p } else { first = p }
+    last = p
+  }
+
+  mutating func removeFirst() -> PRef? {
+    guard let p = first else { return nil }
+    first = p.pointee.link
+    if first == nil { last = nil }
+    p.pointee.link = nil
+    return p
+  }
+}

@@ -1,0 +1,261 @@
+// The signal that stops a goroutine, by stopping its thread. What runs in the handler calls nothing but the kernel, takes
+// no lock, and leaves errno as it was.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "CApus.h"
+
+static apus_sched_head *scheduler(void) { return apus_get_sched(); }
+
+int apus_errno_save(void) { return errno; }
+
+void apus_errno_restore(int value) { errno = value; }
+
+// MARK: sleeping and waking
+
+void apus_m_sleep(apus_m *m) {
+  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0) apus_futex_wait(&m->words.wake, 0, -1);
+  __atomic_store_n(&m->words.wake, 0, __ATOMIC_RELAXED);
+}
+
+_Bool apus_m_sleep_for(apus_m *m, int64_t timeout_ns) {
+  int64_t end = apus_nanotime(apus_clock_function()) + timeout_ns;
+  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0) {
+    int64_t left = end - apus_nanotime(apus_clock_function());
+    if (left <= 0) return 0;
+    apus_futex_wait(&m->words.wake, 0, left);
+  }
+  __atomic_store_n(&m->words.wake, 0, __ATOMIC_RELAXED);
+  return 1;
+}
+
+void apus_m_wake(apus_m *m) {
+  __atomic_store_n(&m->words.wake, 1, __ATOMIC_RELEASE);
+  apus_futex_wake(&m->words.wake, 1);
+}
+
+// MARK: stopping
+
+/// Sleeps, stopped, until it is woken. `stopped` is written last of what others read of a stopped thread.
+static void stop(apus_m *m, uint32_t why, uintptr_t sp, void *context) {
+  m->head.stopped_sp = sp;
+  m->head.stopped_context = context;
+  __atomic_store_n(&m->words.stopped, why, __ATOMIC_RELEASE);
+}
+
+/// `m` has lost its P and can be given one from now on.
+static void arrive(apus_sched_head *s, apus_m *m) {
+  apus_m *head = __atomic_load_n(&s->arrivals, __ATOMIC_RELAXED);
+  do {
+    m->head.arrival_link = (apus_m_head *)head;
+  } while (!__atomic_compare_exchange_n(&s->arrivals, &head, m, 1, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+
+static void wake_sysmon(apus_sched_head *s) {
+  if (__atomic_exchange_n(&s->sysmon_wake, 1, __ATOMIC_SEQ_CST) == 0) apus_futex_wake(&s->sysmon_wake, 1);
+}
+
+static apus_m *take_spare(apus_sched_head *s) {
+  for (unsigned i = 0; i < sizeof s->spares / sizeof s->spares[0]; i++) {
+    if (__atomic_load_n(&s->spares[i], __ATOMIC_RELAXED) == NULL) continue;
+    apus_m *spare = __atomic_exchange_n(&s->spares[i], NULL, __ATOMIC_ACQ_REL);
+    if (spare == NULL) continue;
+    __atomic_fetch_sub(&s->idle_ms, 1, __ATOMIC_RELAXED);
+    return spare;
+  }
+  return NULL;
+}
+
+/// Stands still with what it has until the world goes on. Who starts the world takes the mark away before it wakes, so
+/// whichever of the two takes it decides whether there will be a wake-up.
+static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uintptr_t sp, void *context) {
+  stop(m, APUS_STOPPED_BY_WORLD, sp, context);
+  if (__atomic_load_n(&s->stopping, __ATOMIC_SEQ_CST) == 0) {
+    // It went on before it could know of this thread.
+    uint32_t mark = APUS_STOPPED_BY_WORLD;
+    if (__atomic_compare_exchange_n(&m->words.stopped, &mark, APUS_NOT_STOPPED, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+      return;
+  } else if (has_p && __atomic_sub_fetch(&s->stop_wait, 1, __ATOMIC_SEQ_CST) == 0) {
+    // With the P counted here, the world cannot have started meanwhile.
+    __atomic_store_n(&s->stop_wake, 1, __ATOMIC_RELEASE);
+    apus_futex_wake(&s->stop_wake, 1);
+  }
+  apus_m_sleep(m);
+}
+
+/// The thread of `m`, in user code, was asked to stop: what is to be done is decided here, and done. `by_signal`: it did
+/// not ask for it.
+static void consider(apus_m *m, uintptr_t sp, void *context, _Bool by_signal) {
+  apus_sched_head *s = scheduler();
+  // From here on nobody takes the P: who tries sees `locks`.
+  m->head.locks = 1;
+  m->head.pending = 0;
+  __asm__ volatile("" ::: "memory");
+  uint32_t claim = __atomic_load_n(&m->words.claim, __ATOMIC_ACQUIRE);
+  if (claim == APUS_P_CLAIMED &&
+      __atomic_compare_exchange_n(&m->words.claim, &claim, APUS_P_HELD, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    claim = APUS_P_HELD;
+  uint32_t stopping = __atomic_load_n(&s->stopping, __ATOMIC_SEQ_CST);
+  if (claim == APUS_P_LOST) {
+    if (m->head.told != 0) {
+      // It may go on without a P until the region ends; but not through a stopped world.
+      if (stopping == 2) stop_with_the_world(s, m, 0, sp, context);
+    } else if (stopping == 2) {
+      stop_with_the_world(s, m, 0, sp, context);
+    } else {
+      // It slept in the kernel, its P went to somebody else, and now it computes: it has to wait for its turn.
+      stop(m, APUS_STOPPED_FOR_P, sp, context);
+      arrive(s, m);
+      wake_sysmon(s);
+      apus_m_sleep(m);
+    }
+  } else if (m->head.p != NULL) {
+    if (stopping == 1 || stopping == 2) {
+      stop_with_the_world(s, m, 1, sp, context);
+    } else if (__atomic_load_n(&m->words.preempt, __ATOMIC_RELAXED) != 0 && m->head.told == 0) {
+      apus_m *spare = take_spare(s);
+      if (spare != NULL) {
+        __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&s->preemptions, 1, __ATOMIC_RELAXED);
+        spare->head.next_p = m->head.p;
+        m->head.p = NULL;
+        __atomic_store_n(&m->words.claim, APUS_P_LOST, __ATOMIC_RELEASE);
+        stop(m, APUS_STOPPED_FOR_P, sp, context);
+        arrive(s, m);
+        // The P goes after the goroutine: whoever has it finds that it waits.
+        apus_m_wake(spare);
+        apus_m_sleep(m);
+      } else if (by_signal) {
+        // It will be asked again; sysmon sees to it that there is a thread by then.
+        wake_sysmon(s);
+      }
+    }
+  }
+  __atomic_store_n(&m->words.stopped, APUS_NOT_STOPPED, __ATOMIC_RELAXED);
+  m->head.stopped_context = NULL;
+  __asm__ volatile("" ::: "memory");
+  m->head.locks = 0;
+}
+
+#if defined(__x86_64__)
+/// A system call that the signal has interrupted and that the kernel does not restart by itself (sleeps, polls, waits
+/// with a timeout) is begun again, so that user code sees no EINTR which the runtime is to blame for.
+///
+/// The context shows it: rax is -EINTR, the instruction before is `syscall` and the one before that `mov $number, %eax`.
+/// The registers of the arguments are those of the call. A relative sleep begins anew, so it may last longer: allowed by
+/// its contract. A signal of the program's own that is pending, too, is one that the call has to return for.
+static void restart_call(ucontext_t *context) {
+  greg_t *registers = context->uc_mcontext.gregs;
+  if (registers[REG_RAX] != -EINTR) return;
+  const uint8_t *pc = (const uint8_t *)registers[REG_RIP];
+  uint8_t code[7];
+  // The bytes were just executed, but what lies before them need not be mapped: they are read as one only within a page.
+  if (((uintptr_t)pc & 4095) < sizeof code) return;
+  memcpy(code, pc - sizeof code, sizeof code);
+  if (code[5] != 0x0f || code[6] != 0x05 || code[0] != 0xb8) return;
+  uint64_t pending = 0, mask = 0;
+  memcpy(&mask, &context->uc_sigmask, sizeof mask);
+  if (syscall(SYS_rt_sigpending, &pending, sizeof pending) == 0 &&
+      (pending & ~mask & ~((uint64_t)1 << (APUS_PREEMPT_SIGNAL - 1))) != 0)
+    return;
+  uint32_t number;
+  memcpy(&number, code + 1, sizeof number);
+  registers[REG_RAX] = number;
+  registers[REG_RIP] -= 2;
+}
+#else
+// On aarch64 the first argument's register holds the result by now: such a call returns EINTR, as it may for any signal.
+static void restart_call(ucontext_t *context) { (void)context; }
+#endif
+
+static uintptr_t stack_pointer(const ucontext_t *context) {
+#if defined(__x86_64__)
+  return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+#elif defined(__aarch64__)
+  return context->uc_mcontext.sp;
+#endif
+}
+
+static void on_preempt(int signal, siginfo_t *info, void *data) {
+  (void)signal;
+  (void)info;
+  int saved_errno = errno;
+  ucontext_t *context = data;
+  apus_m *m = (apus_m *)apus_current_m();
+  // Threads that the runtime does not know, and those that have ended in its eyes.
+  if (m != NULL) {
+    restart_call(context);
+    if (m->head.locks != 0) {
+      m->head.pending = 1;
+    } else if (!scheduler()->async_preempt_off) {
+      consider(m, stack_pointer(context), context, 1);
+    }
+  }
+  errno = saved_errno;
+}
+
+/// Spills the callee-saved registers, so that they lie above the stack pointer that is noted.
+__attribute__((noinline)) static void consider_here(apus_m *m) {
+  __builtin_unwind_init();
+  consider(m, (uintptr_t)__builtin_frame_address(0), NULL, 0);
+}
+
+void apus_preempt_pending(apus_m *m) {
+  if (m->head.locks != 0) return;
+  int saved_errno = errno;
+  consider_here(m);
+  errno = saved_errno;
+}
+
+void apus_preempt_point(void) {
+  apus_m *m = (apus_m *)apus_current_m();
+  if (m == NULL || m->head.locks != 0) return;
+  if (__atomic_load_n(&m->words.preempt, __ATOMIC_RELAXED) != 0 ||
+      __atomic_load_n(&scheduler()->stopping, __ATOMIC_RELAXED) != 0)
+    apus_preempt_pending(m);
+}
+
+__attribute__((noinline)) void apus_m_wait_for_p(apus_m *m) {
+  __builtin_unwind_init();
+  stop(m, APUS_STOPPED_FOR_P, (uintptr_t)__builtin_frame_address(0), NULL);
+  apus_m_sleep(m);
+  __atomic_store_n(&m->words.stopped, APUS_NOT_STOPPED, __ATOMIC_RELAXED);
+}
+
+// MARK: the signal
+
+int apus_preempt_install(void) {
+  struct sigaction action = {.sa_sigaction = on_preempt, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+  // A stopped thread takes no signal: its handler would run on a goroutine that nobody has scheduled. The process's
+  // signals go to its other threads.
+  sigfillset(&action.sa_mask);
+  return sigaction(APUS_PREEMPT_SIGNAL, &action, NULL) < 0 ? -errno : 0;
+}
+
+int apus_preempt_send(int32_t tid) {
+  return syscall(SYS_tgkill, getpid(), tid, APUS_PREEMPT_SIGNAL) < 0 ? -errno : 0;
+}
+
+int apus_cpu_timer_start(apus_m *m, int64_t interval_ns) {
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = APUS_PREEMPT_SIGNAL};
+  event._sigev_un._tid = m->head.tid;
+  struct timespec interval = {.tv_sec = interval_ns / 1000000000, .tv_nsec = interval_ns % 1000000000};
+  struct itimerspec time = {.it_interval = interval, .it_value = interval};
+  int timer = -1;
+  // The system calls: libc's timer_create allocates.
+  if (syscall(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, &event, &timer) < 0) return -errno;
+  m->head.cpu_timer = timer;
+  return syscall(SYS_timer_settime, timer, 0, &time, NULL) < 0 ? -errno : 0;
+}
+
+void apus_cpu_timer_stop(apus_m *m) {
+  if (m->head.cpu_timer < 0) return;
+  syscall(SYS_timer_delete, m->head.cpu_timer);
+  m->head.cpu_timer = -1;
+}
