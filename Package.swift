@@ -12,6 +12,7 @@ let package = Package(
   name: "apus",
   products: [
     .library(name: "Apus", targets: ["Apus"]),
+    .library(name: "ApusPreemptionPoints", targets: ["ApusPreemptionPoints"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -22,6 +23,7 @@ let package = Package(
   targets: [
     .target(name: "CApus"),
     .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
+    .target(name: "ApusPreemptionPoints", dependencies: ["CApus"]),
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusRuntime"], path: "Benchmarks/apus-bench",

@@ -2,42 +2,49 @@
 // sleeps for a second, has to print all the same. `busy leaf`, `busy array`, `busy division`; without an argument each in
 // turn, in a process that ends with the last.
 import Apus
+import struct Synchronization.Atomic
 
-@inline(never)
-func leaf() -> Int {
-  var number = 0
-  for i in 1..<10_000 { number = number &+ opaque(i) }
-  return number
+/// Takes what is computed, so that it is computed.
+let sink = Atomic<UInt>(0)
+
+/// A loop that calls nothing.
+@inline(__always)
+func leaf(_ start: UInt) -> UInt {
+  var x = start
+  for _ in 1..<10_000 {
+    x ^= x << 13
+    x ^= x >> 7
+    x ^= x << 17
+  }
+  return x
 }
 
-/// A function with a local array of 128 bytes: in Go the frame is large enough for a stack check, and so for a preemption
-/// point.
+/// The same in a function with a local array of 128 bytes: in Go the frame is large enough for a stack check, and so for a
+/// preemption point.
 @inline(never)
-func array() -> Int {
-  var bytes = InlineArray<128, UInt8>(repeating: 0)
-  bytes[opaque(0)] = 1
-  var number = Int(bytes[opaque(1)])
-  for i in 1..<10_000 { number = number &+ opaque(i) }
-  return number
+func array(_ start: UInt) -> UInt {
+  var words = InlineArray<16, UInt>(repeating: start)
+  for i in 1..<10_000 { words[i & 15] ^= words[(i &+ 1) & 15] << 13 &+ 1 }
+  return words[0]
 }
 
-/// With a division, which can fail: in Go a call of `panicdivide`, which had no preemption point from Go 1.8 on.
-@inline(never)
-func division() -> Int {
-  var number = 0
-  for i in 1..<10_000 { number = number &+ opaque(i) / opaque(i) }
-  return number
+/// The same with a division, which can fail: in Go a call of `panicdivide`, which had no preemption point from Go 1.8 on.
+@inline(__always)
+func division(_ start: UInt) -> UInt {
+  var x = start | 1
+  for i in 1..<10_000 { x = (x ^ x << 13) / (UInt(i) | x & 1) | 1 }
+  return x
 }
 
-/// A value that the optimizer does not know, so that the loops stay loops.
-@inline(never)
-func opaque(_ value: Int) -> Int { value }
-
-func run(_ name: String, _ work: @escaping @Sendable () -> Int) {
+@inline(__always)
+func run(_ name: String, _ work: @escaping @Sendable (UInt) -> UInt) {
   let start = ContinuousClock.now
   go {
-    var sum = 0
-    while true { sum = sum &+ work() }
+    var x: UInt = 88_172_645_463_325_252
+    while true {
+      x = work(x)
+      sink.store(x, ordering: .relaxed)
+    }
   }
   Goroutine.sleep(for: .seconds(1))
   let elapsed = (ContinuousClock.now - start).components

@@ -23,13 +23,14 @@ enum MainGoroutine {
     if g.pointee.lockedM != nil { LockedThread.unlockCurrent() }
     trace.step("execute", "goroutine \(g.pointee.head.id) from P0's queue, running on m\(currentM().pointee.id)")
     trace.step("gogo", "stack [\(Boot.hex(g.pointee.head.stack_lo)), \(Boot.hex(g.pointee.head.stack_hi)))")
-    // Where a link-time initialiser has started the runtime, it has started these, too.
+    // Where a link-time initialiser has started the runtime, these run.
     if !sched.pointee.mainStarted.load(ordering: .relaxed) {
       TemplateThread.start()
       // From here on a spawned goroutine may start threads.
       sched.pointee.mainStarted.store(true, ordering: .relaxed)
     }
-    trace.step("main", "runtime.main; sysmon in a thread of its own, made by the template thread")
+    trace.step("main", "runtime.main")
+    trace.step("sysmon", "watches the Ps from a thread of its own; the template thread creates threads")
     // A hook may wait; `main` has to begin on the main thread all the same.
     LockedThread.lockCurrent()
     let hooks = StartHooks.runAll()

@@ -1,0 +1,1 @@
+../../../busy/main.swift
