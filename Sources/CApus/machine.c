@@ -47,31 +47,14 @@ int apus_futex_wake(uint32_t *word, uint32_t count) {
   return r < 0 ? -errno : (int)r;
 }
 
-typedef struct {
-  void (*body)(void *);
-  void *argument;
-} thread_start;
-
-static void *thread_main(void *p) {
-  thread_start start = *(thread_start *)p;
-  free(p);
-  start.body(start.argument);
-  return NULL;
-}
-
-int apus_thread_start(void (*body)(void *), void *argument, size_t stack_size) {
+int apus_thread_start(void *(*body)(void *), void *argument, size_t stack_size) {
   pthread_attr_t attributes;
   pthread_t thread;
-  thread_start *start = malloc(sizeof *start);
-  if (start == NULL) return -ENOMEM;
-  start->body = body;
-  start->argument = argument;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, stack_size);
-  int r = pthread_create(&thread, &attributes, thread_main, start);
+  int r = pthread_create(&thread, &attributes, body, argument);
   pthread_attr_destroy(&attributes);
-  if (r != 0) free(start);
   return -r;
 }
 

@@ -89,58 +89,86 @@ static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uint
   apus_m_sleep(m);
 }
 
-/// The thread of `m`, in user code, was asked to stop: what is to be done is decided here, and done. `by_signal`: it did
-/// not ask for it.
-static void consider(apus_m *m, uintptr_t sp, void *context, _Bool by_signal) {
-  apus_sched_head *s = scheduler();
-  // From here on nobody takes the P: who tries sees `locks`.
-  m->head.locks = 1;
-  m->head.pending = 0;
-  __asm__ volatile("" ::: "memory");
+/// Sleeps, stopped, until there is a P for `m`. Mostly the waker has seen to everything. Where the P came directly from
+/// another stopped thread, it lies in `next_p`, and the little that C can do of `Processors.give` is done here.
+static void sleep_for_p(apus_m *m) {
+  apus_m_sleep(m);
+  apus_p_head *p = m->head.next_p;
+  if (p == NULL) return;
+  m->head.next_p = NULL;
+  m->head.p = p;
+  __atomic_store_n(&p->m, m, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->sched_tick, p->sched_tick + 1, __ATOMIC_RELAXED);
+  __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
+}
+
+/// Gives the P of `m`, which was asked for it, to a spare thread or to another stopped one, and stops. False when there is
+/// neither.
+static _Bool stop_for_others(apus_sched_head *s, apus_m *m, uintptr_t sp, void *context) {
+  apus_m *next = take_spare(s);
+  if (next == NULL) next = __atomic_exchange_n(&s->successor, NULL, __ATOMIC_ACQ_REL);
+  if (next == NULL) return 0;
+  __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&s->preemptions, 1, __ATOMIC_RELAXED);
+  next->head.next_p = m->head.p;
+  m->head.p = NULL;
+  __atomic_store_n(&m->words.claim, APUS_P_LOST, __ATOMIC_RELEASE);
+  stop(m, APUS_STOPPED_FOR_P, sp, context);
+  arrive(s, m);
+  // The P goes after the goroutine: whoever has it finds that it waits.
+  apus_m_wake(next);
+  sleep_for_p(m);
+  return 1;
+}
+
+/// What `consider` does once, with `locks` at one.
+static void consider_once(apus_sched_head *s, apus_m *m, uintptr_t sp, void *context) {
   uint32_t claim = __atomic_load_n(&m->words.claim, __ATOMIC_ACQUIRE);
-  if (claim == APUS_P_CLAIMED &&
-      __atomic_compare_exchange_n(&m->words.claim, &claim, APUS_P_HELD, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-    claim = APUS_P_HELD;
+  // A claim of another thread that was not carried through is taken back.
+  while (claim != APUS_P_HELD && claim != APUS_P_LOST)
+    if (__atomic_compare_exchange_n(&m->words.claim, &claim, APUS_P_HELD, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+      claim = APUS_P_HELD;
   uint32_t stopping = __atomic_load_n(&s->stopping, __ATOMIC_SEQ_CST);
+  // A fatal report is being written, and may need what this goroutine holds.
+  if (stopping == 3) return;
   if (claim == APUS_P_LOST) {
-    if (m->head.told != 0) {
-      // It may go on without a P until the region ends; but not through a stopped world.
-      if (stopping == 2) stop_with_the_world(s, m, 0, sp, context);
-    } else if (stopping == 2) {
+    if (stopping == 2) {
       stop_with_the_world(s, m, 0, sp, context);
-    } else {
-      // It slept in the kernel, its P went to somebody else, and now it computes: it has to wait for its turn.
+    } else if (m->head.told == 0) {
+      // It slept in the kernel, its P went to somebody else, and now it computes: it has to wait for its turn. Inside a
+      // region that was said to block it may go on without.
       stop(m, APUS_STOPPED_FOR_P, sp, context);
       arrive(s, m);
       wake_sysmon(s);
-      apus_m_sleep(m);
+      sleep_for_p(m);
     }
   } else if (m->head.p != NULL) {
-    if (stopping == 1 || stopping == 2) {
+    if (stopping != 0) {
       stop_with_the_world(s, m, 1, sp, context);
     } else if (__atomic_load_n(&m->words.preempt, __ATOMIC_RELAXED) != 0 && m->head.told == 0) {
-      apus_m *spare = take_spare(s);
-      if (spare != NULL) {
-        __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&s->preemptions, 1, __ATOMIC_RELAXED);
-        spare->head.next_p = m->head.p;
-        m->head.p = NULL;
-        __atomic_store_n(&m->words.claim, APUS_P_LOST, __ATOMIC_RELEASE);
-        stop(m, APUS_STOPPED_FOR_P, sp, context);
-        arrive(s, m);
-        // The P goes after the goroutine: whoever has it finds that it waits.
-        apus_m_wake(spare);
-        apus_m_sleep(m);
-      } else if (by_signal) {
-        // It will be asked again; sysmon sees to it that there is a thread by then.
-        wake_sysmon(s);
-      }
+      // Where nobody can take over, it will be asked again; sysmon sees to it that there is somebody by then.
+      if (!stop_for_others(s, m, sp, context)) wake_sysmon(s);
     }
   }
   __atomic_store_n(&m->words.stopped, APUS_NOT_STOPPED, __ATOMIC_RELAXED);
   m->head.stopped_context = NULL;
-  __asm__ volatile("" ::: "memory");
-  m->head.locks = 0;
+}
+
+/// The thread of `m`, in user code, was asked to stop: what is to be done is decided here, and done.
+static void consider(apus_m *m, uintptr_t sp, void *context) {
+  apus_sched_head *s = scheduler();
+  do {
+    // From here on nobody takes the P: who tries sees `locks`.
+    m->head.locks = 1;
+    m->head.pending = 0;
+    __asm__ volatile("" ::: "memory");
+    consider_once(s, m, sp, context);
+    __asm__ volatile("" ::: "memory");
+    m->head.locks = 0;
+    __asm__ volatile("" ::: "memory");
+    // Outside a handler another signal may have come meanwhile.
+  } while (m->head.pending != 0);
 }
 
 #if defined(__x86_64__)
@@ -149,7 +177,8 @@ static void consider(apus_m *m, uintptr_t sp, void *context, _Bool by_signal) {
 ///
 /// The context shows it: rax is -EINTR, the instruction before is `syscall` and the one before that `mov $number, %eax`.
 /// The registers of the arguments are those of the call. A relative sleep begins anew, so it may last longer: allowed by
-/// its contract. A signal of the program's own that is pending, too, is one that the call has to return for.
+/// its contract. A signal of the program's own that is pending, too, is one that the call has to return for. (One whose
+/// handler has just returned there is not seen: its EINTR is lost.)
 static void restart_call(ucontext_t *context) {
   greg_t *registers = context->uc_mcontext.gregs;
   if (registers[REG_RAX] != -EINTR) return;
@@ -166,6 +195,11 @@ static void restart_call(ucontext_t *context) {
     return;
   uint32_t number;
   memcpy(&number, code + 1, sizeof number);
+  if (number == SYS_close) {
+    // The descriptor is free all the same, and may be somebody else's by now.
+    registers[REG_RAX] = 0;
+    return;
+  }
   registers[REG_RAX] = number;
   registers[REG_RIP] -= 2;
 }
@@ -194,7 +228,7 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
     if (m->head.locks != 0) {
       m->head.pending = 1;
     } else if (!scheduler()->async_preempt_off) {
-      consider(m, stack_pointer(context), context, 1);
+      consider(m, stack_pointer(context), context);
     }
   }
   errno = saved_errno;
@@ -203,7 +237,7 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
 /// Spills the callee-saved registers, so that they lie above the stack pointer that is noted.
 __attribute__((noinline)) static void consider_here(apus_m *m) {
   __builtin_unwind_init();
-  consider(m, (uintptr_t)__builtin_frame_address(0), NULL, 0);
+  consider(m, (uintptr_t)__builtin_frame_address(0), NULL);
 }
 
 void apus_preempt_pending(apus_m *m) {
@@ -224,7 +258,7 @@ void apus_preempt_point(void) {
 __attribute__((noinline)) void apus_m_wait_for_p(apus_m *m) {
   __builtin_unwind_init();
   stop(m, APUS_STOPPED_FOR_P, (uintptr_t)__builtin_frame_address(0), NULL);
-  apus_m_sleep(m);
+  sleep_for_p(m);
   __atomic_store_n(&m->words.stopped, APUS_NOT_STOPPED, __ATOMIC_RELAXED);
 }
 

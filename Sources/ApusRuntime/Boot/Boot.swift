@@ -113,6 +113,9 @@ enum Boot {
     Metadata.prepare()
     trace.step("itabsinit", "reflection metadata and the conformances that a print looks up, on the system stack")
     _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
+    // A parent that has blocked the preemption signal did not mean us.
+    sched.pointee.facts.signalMask &= ~(1 << UInt64(APUS_PREEMPT_SIGNAL - 1))
+    if mainThread { _ = apus_signal_mask_set(&sched.pointee.facts.signalMask) }
     trace.step("msigsave", "signal mask \(hex(UInt(sched.pointee.facts.signalMask)))")
     trace.step("goargs", environment.agreesWithCommandLine() ? "CommandLine agrees" : "CommandLine differs")
     trace.step("goenvs", "\(environment.environmentCount) variables")

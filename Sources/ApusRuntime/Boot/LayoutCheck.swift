@@ -36,6 +36,15 @@ enum LayoutCheck {
         && word.load(ordering: .sequentiallyConsistent) == 1 << 41, "64-bit compare-exchange")
   }
 
+  /// The same of a P.
+  static func check(_ p: PRef) {
+    require(offset(of: &p.pointee.m, in: p) == 0, "P's M is not its first field")
+    p.pointee.schedTick = 7
+    let head = UnsafeMutableRawPointer(p).assumingMemoryBound(to: apus_p_head.self)
+    require(head.pointee.sched_tick == 7, "P's tick is not where C writes it")
+    p.pointee.schedTick = 0
+  }
+
   private static func offset<Field: ~Copyable, Whole: ~Copyable>(
     of field: UnsafeMutablePointer<Field>, in whole: UnsafeMutablePointer<Whole>
   ) -> Int {

@@ -37,14 +37,14 @@ enum ThreadState {
     if descriptor >= 0 { _ = apus_close(descriptor) }
   }
 
-  /// The best source that works on the calling thread, `m`, which runs.
+  /// The best source that works, tried on another thread, `m`'s: of itself a thread is told something else.
   static func probe(_ m: MRef) -> Source {
-    let running = Int(APUS_THREAD_RUNS)
+    let unknown = Int32(APUS_THREAD_UNKNOWN)
     let bySyscall = withUnsafeMutablePointer(to: &m.pointee.stateDescriptor) {
-      Int(apus_thread_state_by_syscall(m.pointee.head.tid, $0))
+      apus_thread_state_by_syscall(m.pointee.head.tid, $0)
     }
-    if bySyscall == running { return .syscallFile }
-    return Int(apus_thread_state_by_stat(m.pointee.head.tid)) == running ? .statFile : .none
+    if bySyscall != unknown { return .syscallFile }
+    return apus_thread_state_by_stat(m.pointee.head.tid) != unknown ? .statFile : .none
   }
 
   private static var source: Source {

@@ -12,13 +12,17 @@ enum Retake {
     /// The region that was said to block, and when it was seen first.
     var syscallTick: UInt32 = 0
     var syscallSince: Int64 = 0
+    /// How long after the last request to stop it is looked again whether that has had its effect.
+    var reminder: Int64 = 0
   }
 
   /// A P is taken from a sleeping thread after this time also where nobody waits for it: only then can all of them be idle
   /// and sysmon rest.
   private static var patience: Int64 { 10_000_000 }
-  /// When it is looked again whether a request to stop has had its effect.
-  private static var reminder: Int64 { 50_000 }
+  /// When it is looked again whether a request to stop has had its effect: at first, and after twice as long each time, at
+  /// most. A thread may be slow to stop, or, with the signal blocked, never do.
+  private static var shortestReminder: Int64 { 50_000 }
+  private static var longestReminder: Int64 { 5_000_000 }
 
   /// Who waits for a P, apart from the Ps' own queues.
   private struct Demand {
@@ -42,7 +46,7 @@ enum Retake {
       byHogs: sched.pointee.preempted.count.load(ordering: .relaxed) != 0 || !UnstartedQueue.isEmpty,
       isServed: idle + sched.pointee.spinning.load(ordering: .relaxed) > 0)
     var retaken = 0
-    var next = min(timer > now ? timer : Int64.max, remindOfHogs(now))
+    var next = min(timer > now ? timer : Int64.max, remindOfHogs(now), UnstartedQueue.remind(now))
     var candidate: (p: PRef, owner: MRef, overdue: Int64)?
     for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .relaxed)) {
       guard let p = sched.pointee.allP[index], p.pointee.status == .running, let owner = p.pointee.m,
@@ -58,7 +62,7 @@ enum Retake {
         let due = whenToldIsDue(p, now, isWaitedFor: isWaitedFor, demand)
         if due > now {
           next = min(next, due)
-        } else if Claim.take(p, from: owner, told: true, on: m) {
+        } else if Claim.take(p, from: owner, told: true, as: .claimedBySysmon, on: m) {
           sched.pointee.syscallRetakes.wrappingAdd(1, ordering: .relaxed)
           Processors.handOff(p, from: m)
           retaken += 1
@@ -70,7 +74,7 @@ enum Retake {
         // Nobody waits. A thread that sleeps without a word is looked for later.
         continue
       }
-      if !isNew && detects(owner) && Claim.take(p, from: owner, told: false, on: m) {
+      if !isNew && detects(owner) && Claim.take(p, from: owner, told: false, as: .claimedBySysmon, on: m) {
         sched.pointee.untoldBlocks.wrappingAdd(1, ordering: .relaxed)
         Processors.handOff(p, from: m)
         retaken += 1
@@ -81,16 +85,14 @@ enum Retake {
       if overdue < 0 {
         next = min(next, now &- overdue)
       } else if ownWaits || !demand.isUrgent {
-        stop(owner, p, on: m)
-        next = min(next, now &+ reminder)
+        next = min(next, now &+ stop(owner, p, on: m))
       } else if overdue >= candidate?.overdue ?? 0 {
         candidate = (p, owner, overdue)
       }
     }
     // Whatever waits for any P needs one of them.
     if let candidate {
-      stop(candidate.owner, candidate.p, on: m)
-      next = min(next, now &+ reminder)
+      next = min(next, now &+ stop(candidate.owner, candidate.p, on: m))
     }
     return (retaken, next)
   }
@@ -100,6 +102,7 @@ enum Retake {
     let tick = p.pointee.schedTick
     if tick == p.pointee.watch.tick { return false }
     p.pointee.watch.tick = tick
+    p.pointee.watch.reminder = 0
     let isKnown = p.pointee.sliceTick.load(ordering: .relaxed) == tick
     p.pointee.watch.since = isKnown ? p.pointee.sliceStart.load(ordering: .relaxed) : now
     return true
@@ -132,14 +135,16 @@ enum Retake {
     sched.pointee.knobs.blockdetectoff == 0 && apus_m_peek_locks(m.cM) == 0 && ThreadState.sleeps(m)
   }
 
-  /// Asks the thread of `owner`, which runs a goroutine with `p`, to stop.
-  private static func stop(_ owner: MRef, _ p: PRef, on m: MRef) {
+  /// Asks the thread of `owner`, which runs a goroutine with `p`, to stop. When to look again.
+  private static func stop(_ owner: MRef, _ p: PRef, on m: MRef) -> Int64 {
     SpareThreads.ensure(m)
     owner.pointee.words.preempt.store(1, ordering: .relaxed)
     p.pointee.attention.bitwiseOr(Attention.look, ordering: .relaxed)
     if sched.pointee.head.asyncPreemptOff.load(ordering: .relaxed) == 0 {
       _ = apus_preempt_send(owner.pointee.head.tid)
     }
+    p.pointee.watch.reminder = min(max(p.pointee.watch.reminder * 2, shortestReminder), longestReminder)
+    return p.pointee.watch.reminder
   }
 
   /// Preempted goroutines that have waited for `rotation` come before everything else, once. When that will be.
@@ -158,6 +163,7 @@ enum Retake {
   /// Receives threads that come by a handler. Those that wait also get a P for which a thread is being created that does
   /// not come: the lock of malloc may be held by a goroutine that waits here.
   private static func serveStopped(_ now: Int64, on m: MRef) {
+    SpareThreads.reclaimSuccessor(m)
     StoppedThreads.receiveArrivals(m)
     while StoppedThreads.areWaiting && now &- sched.pointee.startingSince.load(ordering: .relaxed) > 1_000_000 {
       sched.pointee.lock.lock(m)

@@ -13,7 +13,8 @@ import Synchronization
 ///
 /// When there is nothing to watch, since all Ps are idle or the world stands still, it *waits*, for a minute at the most,
 /// until the first P is taken off the idle list: an idle process has no periodic wake-ups. Back from there it goes on with
-/// the delay that it had, so a program that wakes up a thousand times in a second wakes it a hundred times.
+/// the delay that it had, so a program that wakes up a thousand times in a second wakes it a hundred times. (Go's does so
+/// when a timer wakes it, and begins with 20 microseconds when a goroutine that comes back from a system call does.)
 public struct Sysmon: ~Copyable {
   /// See above.
   let isResting = Atomic<Bool>(false)
@@ -35,15 +36,12 @@ public struct Sysmon: ~Copyable {
 
   /// Starts the thread. The template thread does so.
   static func start() {
-    let new = Threads.take(id: -1)
-    new.pointee.isForeign = false
-    new.g0.pointee.kind = .scheduler
-    new.pointee.head.locks = 1
+    let new = Threads.takeForScheduler(id: -1)
     let error = Thread.start({ Sysmon.run($0) }, UnsafeMutableRawPointer(new))
     if error != 0 { FatalReport.cannotStartThread(have: 2, error: error) }
   }
 
-  private static func run(_ argument: UnsafeMutableRawPointer?) {
+  private static func run(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     Threads.makeCurrent(m)
     apus_thread_name("apus-sysmon")
@@ -51,7 +49,7 @@ public struct Sysmon: ~Copyable {
     DeadlockDetector.countItself(m)
     apus_timer_slack_minimal()
     apus_request_short_slices(kernelSlice)
-    chooseSource(m)
+    chooseSource()
     var rounds = 0
     var delay = shortest
     var trace = SchedulerTrace()
@@ -137,9 +135,9 @@ public struct Sysmon: ~Copyable {
   private static var address: UnsafeMutablePointer<UInt32> { Futex.address(of: sched.pointee.head.sysmonWake) }
 
   /// How it is found out that a thread sleeps without having said so.
-  private static func chooseSource(_ m: MRef) {
+  private static func chooseSource() {
     let isPossible = sched.pointee.threadStateSource.load(ordering: .relaxed) != ThreadState.Source.none.rawValue
-    let source = isPossible ? ThreadState.probe(m) : .none
+    let source = isPossible ? ThreadState.probe(sched.pointee.templateM.unsafelyUnwrapped) : .none
     sched.pointee.threadStateSource.store(source.rawValue, ordering: .relaxed)
   }
 }

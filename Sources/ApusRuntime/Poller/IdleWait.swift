@@ -128,12 +128,18 @@ public struct IdleWait: ~Copyable {
     let p = StopTheWorld.isStopping ? nil : IdleLists.takeP()
     sched.pointee.lock.unlock(m)
     guard let p else {
+      // Now sysmon has to look after what is due.
+      Sysmon.expect(Timers.earliest())
       Threads.stop(m)
       return
     }
     Processors.acquire(p, for: m)
     // Without work it is counted as a spinner, so that others know of somebody who looks. With work it was none, and need
     // not start the next.
-    if !Expiry.checkAll(on: m) { Spinning.start(m) }
+    if !Expiry.checkAll(on: m) {
+      Spinning.start(m)
+    } else if sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent) == 0 {
+      Sysmon.expect(Timers.earliest())
+    }
   }
 }

@@ -134,7 +134,7 @@ extension DeadlockDetector {
       sched.pointee.deadlock.watcher = .awake
       sched.pointee.lock.unlock(m)
       // Creating a thread allocates.
-      let watcher = Threads.take(id: -1)
+      let watcher = Threads.takeForScheduler(id: -1)
       if Thread.start({ DeadlockDetector.watch($0) }, UnsafeMutableRawPointer(watcher)) == 0 { return }
       // No watcher then: perhaps the next time.
       ThreadRecord.free(watcher)
@@ -152,11 +152,8 @@ extension DeadlockDetector {
   }
 
   /// The body of the watcher's thread.
-  private static func watch(_ argument: UnsafeMutableRawPointer?) {
+  private static func watch(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
-    m.pointee.isForeign = false
-    m.pointee.head.locks = 1
-    m.g0.pointee.kind = .scheduler
     Threads.makeCurrent(m)
     apus_thread_name("apus-watcher")
     Thread.blockSignals()

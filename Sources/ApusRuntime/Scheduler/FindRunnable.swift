@@ -19,19 +19,24 @@ enum FindRunnable {
       }
       StoppedThreads.receiveArrivals(m)
       _ = Expiry.check(p, on: m)
-      if StoppedThreads.resumeNext(.returning, from: m) { continue }
+      if !p.pointee.hasServedReturning, StoppedThreads.resumeNext(.returning, from: m) { continue }
       if sched.pointee.hogsAreDue.load(ordering: .relaxed), StoppedThreads.resumeNext(.preempted, from: m, isDue: true)
       {
         continue
       }
       // Now and then the global queue first: two goroutines that wake each other could keep a P for ever.
       let found: (g: GRef, inherits: Bool)
-      if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) ?? UnstartedQueue.take(on: m) {
+      if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) {
+        found = (g, false)
+      } else if let g = UnstartedQueue.takeDue(on: m) {
+        p.pointee.hasServedReturning = false
         return (g, false)
       } else if let taken = OwnerQueue(p).take() {
         found = taken
       } else if let g = takeGlobal(m, limit: Int.max) ?? steal(m) {
         found = (g, false)
+      } else if StoppedThreads.resumeNext(.returning, from: m) {
+        continue
       } else if let g = UnstartedQueue.take(on: m) {
         return (g, false)
       } else if StoppedThreads.resumeNext(.preempted, from: m) {
@@ -41,7 +46,10 @@ enum FindRunnable {
       } else {
         continue
       }
-      if !UnstartedQueue.defers(found.g, on: m) { return found }
+      if !UnstartedQueue.defers(found.g, on: m) {
+        p.pointee.hasServedReturning = false
+        return found
+      }
     }
     return nil
   }

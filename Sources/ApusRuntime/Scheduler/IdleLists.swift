@@ -22,6 +22,14 @@ enum IdleLists {
     return p
   }
 
+  /// A P that nobody has: an idle one, or one that waits for a thread to be created, which is not needed then.
+  static func takeFreeP() -> PRef? {
+    if let p = takeP() { return p }
+    guard let p = TemplateThread.takeP() else { return nil }
+    if p.pointee.startsSpinning { sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+    return p
+  }
+
   /// Go's `mput`.
   static func put(_ m: MRef) {
     m.pointee.idleLink = sched.pointee.idleM

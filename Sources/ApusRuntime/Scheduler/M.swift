@@ -29,6 +29,11 @@ public struct MWords: ~Copyable {
   let preempt = Atomic<UInt32>(0)
   private let wake = Atomic<UInt32>(0)
   let stopped = Atomic<UInt32>(0)
+
+  fileprivate func reset() {
+    wake.store(0, ordering: .relaxed)
+    stopped.store(UInt32(APUS_NOT_STOPPED), ordering: .relaxed)
+  }
 }
 
 public struct M: ~Copyable {
@@ -83,6 +88,25 @@ public struct M: ~Copyable {
 
   init() {
     head.cpu_timer = -1
+  }
+
+  /// The record is another thread's from now on: nothing of the last one's state is left.
+  mutating func forgetThread() {
+    head.locks = 0
+    head.pending = 0
+    head.told = 0
+    head.next_p = nil
+    head.stopped_context = nil
+    head.arrival_link = nil
+    head.cpu_timer = -1
+    words.claim.store(Claim.value(.held), ordering: .relaxed)
+    words.preempt.store(0, ordering: .relaxed)
+    words.reset()
+    after = .nothing
+    exiting = false
+    spinning = false
+    unannounced = 0
+    stateDescriptor = -1
   }
 
   /// The P it holds; nil while it is idle, has lost it (`MWords.claim`), or for a foreign thread's.

@@ -16,19 +16,23 @@ public enum PStatus: UInt32 {
 }
 
 public struct P: ~Copyable {
+  // The head that the signal handler knows (`apus_p_head`). First, at offset 0.
+  /// The M that holds it; written by that M, or under `Sched.lock` while nobody does.
+  var m: MRef?
+  /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
+  /// slice of the one before it and does not count. sysmon reads it: while it stands still, one slice lasts.
+  private let schedTickWord = Atomic<UInt32>(0)
+
   let id: Int32
   let statusWord = Atomic<UInt32>(PStatus.dead.rawValue)
   /// Not zero: leave the fast paths and go through the scheduler loop. The bits, and who sets them, are `Attention`'s.
   let attention = Atomic<UInt32>(0)
   /// The idle list, under `Sched.lock`; or the list that `Processors.resize` returns, which is its caller's.
   var link: PRef?
-  /// The M that holds it; written by that M, or under `Sched.lock` while nobody does.
-  var m: MRef?
 
   // The holder's own.
-  /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
-  /// slice of the one before it and does not count. sysmon reads it: while it stands still, one slice lasts.
-  private let schedTickWord = Atomic<UInt32>(0)
+  /// The last turn was a thread's that came back from the kernel: the next one is somebody else's, if anybody waits.
+  var hasServedReturning = false
   /// The tick of the last slice that a stopped thread began (`Processors.give`), when that was, and whether the thread had
   /// been stopped for running too long. Written before the tick is raised to it.
   let sliceTick = Atomic<UInt32>(0)

@@ -70,6 +70,8 @@ public enum Park {
       return
     }
     m.enter()
+    // It will run soon, and its stack may have left the caches long ago: what the switch reads comes meanwhile.
+    apus_prefetch(g.pointee.head.sp)
     g.pointee.setStatus(.runnable)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)

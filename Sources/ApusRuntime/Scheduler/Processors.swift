@@ -45,7 +45,7 @@ enum Processors {
   /// waits for a P, an idle one, or a new one.
   static func handOff(_ p: PRef, from m: MRef) {
     sched.pointee.handoffs.wrappingAdd(1, ordering: .relaxed)
-    let hasWork = !p.pointee.queue.isEmpty || !GlobalQueue.isEmpty
+    let hasWork = !p.pointee.queue.isEmpty || !GlobalQueue.isEmpty || Expiry.anyIsDue
     if StoppedThreads.areWaiting && handToStopped(p, hasWork: hasWork, from: m) { return }
     if hasWork {
       sched.pointee.lock.lock(m)
@@ -90,7 +90,9 @@ enum Processors {
     sched.pointee.lock.lock(m)
     if stopInHandOff(p, m) { return true }
     var isHog = false
-    var next = StoppedThreads.take(.returning)
+    // Taking turns with the queues, as `FindRunnable` does, which ends the turn of those.
+    var next = hasWork && p.pointee.hasServedReturning ? nil : StoppedThreads.take(.returning)
+    if next != nil { p.pointee.hasServedReturning = true }
     if next == nil && !hasWork {
       next = StoppedThreads.take(.preempted)
       isHog = true
@@ -119,6 +121,7 @@ enum Processors {
     for index in 0..<count where sched.pointee.allP[index] == nil {
       let p = PersistentMemory.map(bytes: MemoryLayout<P>.size).bindMemory(to: P.self, capacity: 1)
       p.initialize(to: P(id: Int32(index), stackOrder: sched.pointee.stackPools.defaultOrder))
+      LayoutCheck.check(p)
       sched.pointee.allP[index] = p
       sched.pointee.processorsMade.store(Int32(index + 1), ordering: .releasing)
     }

@@ -8,6 +8,8 @@ public struct SchedHead: ~Copyable {
   let spare1 = Atomic<MRef?>(nil)
   let spare2 = Atomic<MRef?>(nil)
   let spare3 = Atomic<MRef?>(nil)
+  /// Put there and taken back by sysmon, under `Sched.lock`; taken by a handler.
+  let successor = Atomic<MRef?>(nil)
   let arrivals = Atomic<MRef?>(nil)
   /// Written under `Sched.lock`, and by a handler that takes a spare.
   let idleMCount = Atomic<Int32>(0)
@@ -40,13 +42,17 @@ public struct Sched: ~Copyable {
   /// When the first of them came there; `Int64.max` while there is none. Read without the lock, too.
   let startingSince = Atomic<Int64>(Int64.max)
   var wantedThreads = 0
+  /// Threads that were created and are not there yet.
+  var arrivingThreads = 0
   /// Threads with a goroutine and no P (StoppedThreads.swift).
   var returning = StoppedThreads.Queue()
   var preempted = StoppedThreads.Queue()
   /// Goroutines that have to wait before they begin (UnstartedQueue.swift).
   var unstarted = GQueue()
   let unstartedCount = Atomic<Int>(0)
-  var unstartedTurn: UInt32 = 0
+  /// One of them is to begin before others: set by sysmon. When the last one did.
+  let unstartedIsDue = Atomic<Bool>(false)
+  let lastUnstarted = Atomic<Int64>(0)
   /// Threads of the runtime that live, m0 among them.
   var threadCount: Int64 = 0
   var nextMID: Int64 = 0
@@ -68,6 +74,8 @@ public struct Sched: ~Copyable {
   let slices = Slices()
   /// Who watches the Ps.
   let sysmon = Sysmon()
+  /// The template thread's record; written before sysmon starts.
+  var templateM: MRef?
   /// The futex on which the template thread sleeps: 1 wakes it.
   let templateWake = Atomic<UInt32>(0)
   /// `ThreadState.Source`; written by boot and by tests.

@@ -53,6 +53,7 @@ enum Schedule {
     leaveAtOnce(g, on: m)
     let resumed = acquireM()
     resumed.pointee.head.told = told
+    if let p = resumed.pointee.p { Syscall.count(p) }
     releaseM(resumed)
   }
 

@@ -43,15 +43,33 @@ enum SpareThreads {
     return nil
   }
 
-  /// Sees to it that there is one, or soon will be. `m` is sysmon's, or any other on g0.
+  /// Sees to it that a goroutine can be stopped: that there is a spare; or, while one is being created, which may take as
+  /// long as a stopped goroutine holds the lock of malloc, that another stopped thread takes over (`SchedHead.successor`).
+  /// Only sysmon calls it, on `m`, and takes the successor back at its next visit.
   static func ensure(_ m: MRef) {
     if !areMissing { return }
     sched.pointee.lock.lock(m)
-    if let idle = IdleLists.takeM() {
-      _ = put(idle)
+    if !areMissing {
+      sched.pointee.lock.unlock(m)
+    } else if let idle = IdleLists.takeM() {
+      if !put(idle) { IdleLists.put(idle) }
       sched.pointee.lock.unlock(m)
     } else {
+      if sched.pointee.head.successor.load(ordering: .relaxed) == nil, let next = StoppedThreads.take(.preempted) {
+        next.currentG.pointee.setStatus(.running)
+        sched.pointee.head.successor.store(next, ordering: .releasing)
+      }
       TemplateThread.requestSpare(holdingLockOf: m)
     }
+  }
+
+  /// Takes a successor back that nobody has needed.
+  static func reclaimSuccessor(_ m: MRef) {
+    if sched.pointee.head.successor.load(ordering: .relaxed) == nil { return }
+    sched.pointee.lock.lock(m)
+    if let next = sched.pointee.head.successor.exchange(nil, ordering: .acquiringAndReleasing) {
+      StoppedThreads.enqueue(next)
+    }
+    sched.pointee.lock.unlock(m)
   }
 }

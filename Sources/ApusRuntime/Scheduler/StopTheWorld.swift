@@ -18,7 +18,8 @@ enum StopTheWorld {
   }
 
   /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
-  /// stops one, since it might hold the lock of malloc, which the report needs.
+  /// stops one, since it might hold the lock of malloc, which the report needs. For the same reason those that were stopped
+  /// go on, without a P, until they come to use the runtime.
   private static var freezing: UInt32 { 3 }
 
   /// Whether it is being stopped, or stands.
@@ -75,7 +76,7 @@ enum StopTheWorld {
     else { return }
     let told = apus_m_peek_told(owner.cM) != 0
     if apus_m_peek_locks(owner.cM) == 0 && (told || ThreadState.sleeps(owner)) {
-      guard Claim.take(p, from: owner, told: told, on: m) else { return }
+      guard Claim.take(p, from: owner, told: told, as: .claimedByStopper, on: m) else { return }
       sched.pointee.lock.lock(m)
       countStopped(p)
       sched.pointee.lock.unlock(m)
@@ -190,6 +191,12 @@ enum StopTheWorld {
     sched.pointee.head.stopWait.store(Int32.max / 2, ordering: .relaxed)
     sched.pointee.head.stopping.store(freezing, ordering: .sequentiallyConsistent)
     setAttention(true)
+    var next = sched.pointee.allM.load(ordering: .acquiring)
+    while let other = next {
+      next = other.pointee.allLink
+      let stopped = other.pointee.words.stopped.load(ordering: .acquiring)
+      if stopped == UInt32(APUS_STOPPED_FOR_P) && other.pointee.head.stopped_context != nil { other.wakeUp() }
+    }
     Thread.sleep(nanoseconds: 1_000_000)
   }
 }

@@ -6,7 +6,7 @@ import Synchronization
 /// was; the goroutine cannot go on anywhere else.
 ///
 /// There are two queues. Who *returns* has slept, and is treated as a goroutine that was made ready: it is served before
-/// the local queue. Who was *preempted* is a hog: it is served when nothing else is runnable, and now and then before
+/// the local queue, but never twice in a row on one P while somebody else waits there. Who was *preempted* is a hog: it is served when nothing else is runnable, and now and then before
 /// everything else, so that it makes progress in a program that never rests (`StoppedThreads.hogsAreDue`).
 ///
 /// A thread in a handler takes no lock, so it comes by `SchedHead.arrivals`, and whoever gets its P, or sysmon, moves it
@@ -87,13 +87,7 @@ enum StoppedThreads {
     while let arrival = reversed {
       reversed = arrival.pointee.arrivalLink
       arrival.pointee.arrivalLink = nil
-      arrival.currentG.pointee.setStatus(.runnable)
-      if !StopTheWorld.isStopping, let p = IdleLists.takeP() {
-        Processors.give(p, to: arrival)
-        arrival.wakeUp()
-      } else {
-        sched.pointee.preempted.append(arrival)
-      }
+      enqueue(arrival)
     }
   }
 
@@ -105,6 +99,18 @@ enum StoppedThreads {
       next = m.pointee.allLink
     }
     return nil
+  }
+
+  /// Gives the stopped thread of `m` a P that nobody has, or puts it into the queue of the preempted. The caller holds
+  /// `Sched.lock`.
+  static func enqueue(_ m: MRef) {
+    m.currentG.pointee.setStatus(.runnable)
+    if !StopTheWorld.isStopping, let p = IdleLists.takeFreeP() {
+      Processors.give(p, to: m)
+      m.wakeUp()
+    } else {
+      sched.pointee.preempted.append(m)
+    }
   }
 
   /// Which queue.
@@ -140,7 +146,9 @@ enum StoppedThreads {
       sched.pointee.lock.unlock(m)
       return false
     }
-    Processors.give(Processors.release(m), to: next, isHog: kind == .preempted && !isDue)
+    let p = Processors.release(m)
+    p.pointee.hasServedReturning = kind == .returning
+    Processors.give(p, to: next, isHog: kind == .preempted && !isDue)
     sched.pointee.lock.unlock(m)
     if m.pointee.spinning { Spinning.stop(m) }
     Timers.announce(m)

@@ -13,10 +13,14 @@ public enum Syscall {
   public static func enter() {
     let m = acquireM()
     m.pointee.head.told &+= 1
-    if let p = m.pointee.p {
-      p.pointee.syscallTick.store(p.pointee.syscallTick.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-    }
+    if let p = m.pointee.p { count(p) }
     releaseM(m)
+  }
+
+  /// One more region on `p`: sysmon tells them apart by that.
+  @inline(__always)
+  static func count(_ p: PRef) {
+    p.pointee.syscallTick.store(p.pointee.syscallTick.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
 
   /// Ends a region; waits for a P if the goroutine's was taken. Leaves errno as it is.

@@ -7,14 +7,11 @@ import Synchronization
 /// Creating a thread allocates. The lock of malloc may be held by a goroutine that is stopped, and who waits for it inside
 /// the runtime keeps his P, which might be the one that the holder needs to go on. So only this thread waits: whoever wants
 /// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
-/// there as from the idle list, so a P is never stuck behind a thread that cannot be created yet.
+/// there as from the idle list (`IdleLists.takeFreeP`), so a P is never stuck behind a thread that cannot be created yet.
 enum TemplateThread {
   /// Starts it, and by it sysmon. Once, by boot or the lazy start.
   static func start() {
-    let template = Threads.take(id: -1)
-    template.pointee.isForeign = false
-    template.g0.pointee.kind = .scheduler
-    template.pointee.head.locks = 1
+    let template = Threads.takeForScheduler(id: -1)
     let error = Thread.start({ TemplateThread.run($0) }, UnsafeMutableRawPointer(template))
     if error != 0 { FatalReport.cannotStartThread(have: 1, error: error) }
   }
@@ -41,7 +38,9 @@ enum TemplateThread {
   /// One more idle thread, unless some are on their way or there are too many. The caller holds `Sched.lock` on `m`; it is
   /// released.
   static func requestSpare(holdingLockOf m: MRef) {
-    if sched.pointee.wantedThreads > 0 || sched.pointee.threadCount >= sched.pointee.maxThreads {
+    if sched.pointee.wantedThreads + sched.pointee.arrivingThreads > 0
+      || sched.pointee.threadCount >= sched.pointee.maxThreads
+    {
       sched.pointee.lock.unlock(m)
       return
     }
@@ -60,6 +59,13 @@ enum TemplateThread {
     }
   }
 
+  /// A new thread, `m`, is there.
+  static func countArrival(_ m: MRef) {
+    sched.pointee.lock.lock(m)
+    sched.pointee.arrivingThreads -= 1
+    sched.pointee.lock.unlock(m)
+  }
+
   private static func wake() {
     if sched.pointee.templateWake.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
   }
@@ -67,12 +73,13 @@ enum TemplateThread {
   private static var address: UnsafeMutablePointer<UInt32> { Futex.address(of: sched.pointee.templateWake) }
 
   /// The body of the thread.
-  private static func run(_ argument: UnsafeMutableRawPointer?) {
+  private static func run(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     Threads.makeCurrent(m)
     apus_thread_name("apus-template")
     Thread.blockSignals()
     DeadlockDetector.countItself(m)
+    sched.pointee.templateM = m
     Sysmon.start()
     while true {
       while sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) == 0 {
@@ -91,11 +98,19 @@ enum TemplateThread {
       }
       let id = sched.pointee.nextMID
       sched.pointee.nextMID += 1
-      sched.pointee.lock.unlock(m)
-      Threads.create(id: id)
-      sched.pointee.lock.lock(m)
       sched.pointee.wantedThreads -= 1
+      sched.pointee.arrivingThreads += 1
       sched.pointee.lock.unlock(m)
+      let error = Threads.create(id: id)
+      if error == 0 { continue }
+      sched.pointee.lock.lock(m)
+      let isNeeded = !sched.pointee.starting.isEmpty
+      sched.pointee.threadCount -= 1
+      sched.pointee.arrivingThreads -= 1
+      let count = Int(sched.pointee.threadCount)
+      sched.pointee.lock.unlock(m)
+      // A spare is not worth the process: two stopped threads can change places.
+      if isNeeded { FatalReport.cannotStartThread(have: count, error: error) }
     }
   }
 }

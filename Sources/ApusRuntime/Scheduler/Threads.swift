@@ -17,23 +17,26 @@ enum Threads {
     idle.wakeUp()
   }
 
-  /// Creates a thread, which is counted already. Only the template thread calls it.
-  static func create(id: Int64) {
+  /// Creates a thread, which is counted already; 0 or an errno. Only the template thread calls it.
+  static func create(id: Int64) -> Int32 {
+    let new = takeForScheduler(id: id)
+    return Thread.start({ Threads.threadMain($0) }, UnsafeMutableRawPointer(new))
+  }
+
+  /// A record for a thread of the runtime.
+  static func takeForScheduler(id: Int64) -> MRef {
     let new = take(id: id)
     new.pointee.isForeign = false
-    new.pointee.exiting = false
     new.g0.pointee.kind = .scheduler
     // On g0 a thread is always in the runtime.
     new.pointee.head.locks = 1
-    let error = Thread.start({ Threads.threadMain($0) }, UnsafeMutableRawPointer(new))
-    if error != 0 {
-      FatalReport.cannotStartThread(have: Int(sched.pointee.threadCount - 1), error: error)
-    }
+    return new
   }
 
   /// A record that nobody uses: that of a thread that has ended, or a new one.
   static func take(id: Int64) -> MRef {
     if let old = ThreadRecord.reuse() {
+      old.pointee.forgetThread()
       old.pointee.id = id
       return old
     }
@@ -85,6 +88,7 @@ enum Threads {
     guard currentMOrNil() == m else { return }
     m.enter()
     apus_cpu_timer_stop(m.cM)
+    ThreadState.forget(m)
     m.pointee.head.told = 0
     m.setCurrent(m.g0)
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
@@ -98,15 +102,17 @@ enum Threads {
   }
 
   /// The body of every thread but m0's.
-  private static func threadMain(_ argument: UnsafeMutableRawPointer?) {
+  private static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     initialize(m)
     apus_thread_name("apus-m")
     var mask = sched.pointee.facts.signalMask
     _ = apus_signal_mask_set(&mask)
+    TemplateThread.countArrival(m)
     stop(m)
     Schedule.loop(m)
     end(m)
+    return nil
   }
 
   /// The M has nothing to do and no P: sleeps until somebody hands it one (Go's `stopm`). Afterwards it has one, or is to

@@ -24,6 +24,12 @@ enum Expiry {
     return next <= now && run(p.timers, now, on: m)
   }
 
+  /// Whether a timer of any P is due.
+  static var anyIsDue: Bool {
+    let earliest = Timers.earliest()
+    return earliest != TimerHeap.none && earliest <= Clock.nanotime()
+  }
+
   /// The same for all Ps: the thread that waited for the clock calls it.
   static func checkAll(on m: MRef) -> Bool {
     var ran = false

@@ -30,10 +30,12 @@ typedef struct apus_g_head {
 enum {
   /// It has. So has an M without a P: nothing was taken from it.
   APUS_P_HELD = 0,
-  /// Another thread tries to take it.
-  APUS_P_CLAIMED = 1,
+  /// sysmon tries to take it.
+  APUS_P_CLAIMED_BY_SYSMON = 1,
+  /// Whoever stops the world does.
+  APUS_P_CLAIMED_BY_STOPPER = 2,
   /// It was taken away, or given away by the signal handler: the M needs one before it may use the runtime.
-  APUS_P_LOST = 2,
+  APUS_P_LOST = 3,
 };
 
 /// Why an M that is stopped outside the scheduler waits; `apus_m_words.stopped`.
@@ -44,6 +46,16 @@ enum {
   /// It keeps what it has, and goes on when the world does.
   APUS_STOPPED_BY_WORLD = 2,
 };
+
+struct apus_m;
+
+/// The head of a P: what the signal handler writes when it hands the P to another stopped thread.
+typedef struct apus_p_head {
+  /// The M that holds it.
+  struct apus_m *m;
+  /// Counts slices (`P.schedTick`).
+  uint32_t sched_tick;
+} apus_p_head;
 
 /// The head of an M. Written by its own thread only, except where a field says otherwise.
 typedef struct apus_m_head {
@@ -72,7 +84,8 @@ typedef struct apus_m_head {
   void *stopped_context;
   /// The next in `apus_sched_head.arrivals`.
   struct apus_m_head *arrival_link;
-  /// Handed over with a wake-up of an idle M: the P it is to take. The waker's until the wake-up.
+  /// Handed over with a wake-up: the P that an idle M is to take, or a stopped one that is the successor of another. The
+  /// waker's until the wake-up.
   void *next_p;
   /// The thread's CPU timer, -1 for none.
   int32_t cpu_timer;
@@ -100,6 +113,8 @@ _Static_assert(offsetof(apus_m, words) == sizeof(apus_m_head), "Swift knows of n
 typedef struct apus_sched_head {
   /// Idle Ms that a handler may take, each once.
   apus_m *spares[4];
+  /// A stopped M that takes over the P of the next goroutine that is stopped, where there is no spare: two change places.
+  apus_m *successor;
   /// Ms that have lost their P and wait for one, newest first (`apus_m_head.arrival_link`): a stack to which threads push
   /// and from which one takes all.
   apus_m *arrivals;

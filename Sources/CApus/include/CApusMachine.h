@@ -15,7 +15,7 @@ int apus_futex_wake(uint32_t *word, uint32_t count);
 
 // Threads.
 /// Starts a detached thread with a stack of `stack_size` bytes that runs `body(argument)`; 0 or a negative errno.
-int apus_thread_start(void (*body)(void *), void *argument, size_t stack_size);
+int apus_thread_start(void *(*body)(void *), void *argument, size_t stack_size);
 void apus_thread_name(const char *name);
 int apus_gettid(void);
 /// The calling thread's stack, [*lo, *hi).

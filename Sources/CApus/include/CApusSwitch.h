@@ -69,6 +69,12 @@ static inline __attribute__((always_inline)) uint8_t apus_peek_byte(const void *
   return __atomic_load_n((const uint8_t *)address, __ATOMIC_RELAXED);
 }
 
+/// Has the processor fetch the two cache lines at `address`, which will be needed soon; any address will do.
+static inline __attribute__((always_inline)) void apus_prefetch(uintptr_t address) {
+  __builtin_prefetch((const void *)address, 1, 3);
+  __builtin_prefetch((const void *)(address + 64), 1, 3);
+}
+
 /// Tells the processor that this is a spin loop.
 static inline __attribute__((always_inline)) void apus_spin_hint(void) {
 #if defined(__x86_64__)
