@@ -50,6 +50,9 @@ let package = Package(
     .executableTarget(
       name: "early-start", dependencies: ["Apus"], path: "Tests/Programs/early-start", swiftSettings: settings),
     .executableTarget(
+      name: "endless-selects", dependencies: ["Apus"], path: "Tests/Programs/endless-selects",
+      swiftSettings: settings),
+    .executableTarget(
       name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(

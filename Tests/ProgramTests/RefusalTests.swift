@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 extension Programs {
@@ -96,27 +95,11 @@ extension Programs {
 
     @Test(arguments: snippets)
     func isRefused(snippet: Snippet) throws {
-      let refused = try typeCheck(Self.prelude + snippet.refused)
+      let refused = try compile(Self.prelude + snippet.refused)
       #expect(refused.status != 0, "it was accepted")
       #expect((refused.output + refused.errors).contains(snippet.because), "\(refused)")
-      let accepted = try typeCheck(Self.prelude + snippet.accepted)
+      let accepted = try compile(Self.prelude + snippet.accepted)
       #expect(accepted.status == 0, "\(accepted)")
-    }
-
-    private func typeCheck(_ source: String) throws -> ProgramResult {
-      let directory = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-      try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-      defer { try? FileManager.default.removeItem(at: directory) }
-      let file = directory.appendingPathComponent("snippet.swift")
-      try source.write(to: file, atomically: true, encoding: .utf8)
-      let build = try product("")
-      return try run(
-        "/usr/bin/env",
-        [
-          "swiftc", "-emit-sil", "-o", "/dev/null", "-swift-version", "6", "-package-name", "snippet", "-I",
-          "\(build)/Modules",
-          "-Xcc", "-fmodule-map-file=\(build)/CApus.build/module.modulemap", file.path,
-        ])
     }
   }
 }

@@ -43,7 +43,7 @@ public struct Receiving<Element>: SelectOperation {
 
   @inlinable
   init(_ channel: Channel<Element>) {
-    self.channel = channel
+    self.channel = channel.anotherReference
     self.element = nil
   }
 
@@ -100,7 +100,7 @@ public struct Sending<Element: ~Copyable>: SelectOperation, ~Copyable {
 
   @inlinable
   init(_ channel: Channel<Element>, _ element: consuming Element) {
-    self.channel = channel
+    self.channel = channel.anotherReference
     self.element = consume element
   }
 
@@ -236,6 +236,17 @@ extension Channel {
 }
 
 extension Channel where Element: ~Copyable {
+  /// The channel, by a reference that the optimizer does not know for a copy of the one at hand.
+  ///
+  /// Swift 6.3.1 does not come to an end over a loop without a way out in which a reference that nobody can change, such as
+  /// a `let` global or a class's `let` property, is copied: loop-invariant code motion does not move the copy, takes that
+  /// for a change, and tries again. An endless loop around a `select` is just that, as an operation owns its channel.
+  @inlinable
+  @inline(__always)
+  var anotherReference: Channel {
+    withExtendedLifetime(self) { Unmanaged.passUnretained(self).takeUnretainedValue() }
+  }
+
   /// A send of `element`, for `select`.
   @inlinable public func sending(_ element: consuming sending Element) -> Sending<Element> { Sending(self, element) }
 }
