@@ -14,9 +14,8 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
   /// Tickets below it are notified. Written under `lock`.
   private let notified = Atomic<Int>(0)
   private let lock = RuntimeLock(.semaphore)
-  // Under `lock`; see `SemaphoreRoot`.
-  private let first = Atomic<UnsafeMutablePointer<Waiter>?>(nil)
-  private let last = Atomic<UnsafeMutablePointer<Waiter>?>(nil)
+  /// Under `lock`; the number of each is its ticket.
+  private let waiters = NumberedWaiters()
 
   /// A list on which nobody waits.
   public init() {}
@@ -37,15 +36,7 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
       lock.unlock(m)
       return
     }
-    let waiter = m.currentG.ownWaiter
-    waiter.pointee.number = ticket
-    waiter.pointee.next = nil
-    if let last = last.load(ordering: .relaxed) {
-      last.pointee.next = waiter
-    } else {
-      first.store(waiter, ordering: .relaxed)
-    }
-    last.store(waiter, ordering: .relaxed)
+    waiters.append(m.currentG.ownWaiter, ticket)
     Park.park(reason, unlocking: lock.pointer)
   }
 
@@ -63,12 +54,12 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
     // The owner may not be in the queue yet: then it will see the count. The queue is in the order of parking, which is
     // nearly that of the tickets, so this looks at the first few.
     var previous: UnsafeMutablePointer<Waiter>?
-    var found = first.load(ordering: .relaxed)
+    var found = waiters.first
     while let waiter = found, waiter.pointee.number != ticket {
       previous = waiter
       found = waiter.pointee.next
     }
-    if let found { remove(found, after: previous) }
+    if let found { waiters.remove(found, after: previous) }
     Park.unlock(lock.pointer, on: m, readying: found?.pointee.g)
   }
 
@@ -77,9 +68,7 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
     if isIdle { return }
     let m = currentM()
     lock.lock(m)
-    var next = first.load(ordering: .relaxed)
-    first.store(nil, ordering: .relaxed)
-    last.store(nil, ordering: .relaxed)
+    var next = waiters.removeAll()
     // Whoever has a ticket and is not in the queue yet will find itself notified.
     notified.store(tickets.load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent)
     lock.unlockKeepingSection(m)
@@ -94,11 +83,5 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
   /// True when every ticket is notified.
   private var isIdle: Bool {
     tickets.load(ordering: .sequentiallyConsistent) == notified.load(ordering: .sequentiallyConsistent)
-  }
-
-  private func remove(_ waiter: UnsafeMutablePointer<Waiter>, after previous: UnsafeMutablePointer<Waiter>?) {
-    let next = waiter.pointee.next
-    if let previous { previous.pointee.next = next } else { first.store(next, ordering: .relaxed) }
-    if next == nil { last.store(previous, ordering: .relaxed) }
   }
 }

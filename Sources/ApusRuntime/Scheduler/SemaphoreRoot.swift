@@ -23,10 +23,8 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
   // Unchecked: the waiters are under `lock`.
   @usableFromInline let word: Atomic<Int>
   private let lock = RuntimeLock(.semaphore)
-  // Under `lock`. Atomic, with relaxed accesses that cost what plain ones do, so that a semaphore is a constant part of
-  // what it is in: no check for exclusive access on the way to it.
-  private let first = Atomic<UnsafeMutablePointer<Waiter>?>(nil)
-  private let last = Atomic<UnsafeMutablePointer<Waiter>?>(nil)
+  /// Under `lock`; the number of each is how many units it wants.
+  private let waiters = NumberedWaiters()
 
   /// The largest count.
   @inlinable @inline(__always)
@@ -83,12 +81,7 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
   package var waiterCount: Int {
     let m = currentM()
     lock.lock(m)
-    var count = 0
-    var next = first.load(ordering: .relaxed)
-    while let waiter = next {
-      count += 1
-      next = waiter.pointee.next
-    }
+    let count = waiters.count
     lock.unlock(m)
     return count
   }
@@ -113,8 +106,7 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
       before = result.original
     }
     let waiter = m.currentG.ownWaiter
-    waiter.pointee.number = units
-    if inFront { prepend(waiter) } else { append(waiter) }
+    if inFront { waiters.prepend(waiter, units) } else { waiters.append(waiter, units) }
     Park.park(reason, unlocking: lock.pointer)
   }
 
@@ -147,52 +139,19 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
     var hasGranted = false
     // Granted waiters are in nobody's queue, and their goroutines run only when they are made ready: after the lock.
     var granted = GChain()
-    while let waiter = first.load(ordering: .relaxed), waiter.pointee.number <= count {
+    while let waiter = waiters.first, waiter.pointee.number <= count {
       count &-= waiter.pointee.number
-      removeFirst(waiter)
+      waiters.remove(waiter, after: nil)
       granted.append(waiter.pointee.g)
       hasGranted = true
     }
-    let isWaitedFor = first.load(ordering: .relaxed) != nil
-    word.store(count << 1 | (isWaitedFor ? 1 : 0), ordering: .releasing)
+    word.store(count << 1 | (waiters.first == nil ? 0 : 1), ordering: .releasing)
     lock.unlockKeepingSection(m)
     granted.readyAll(on: m)
     releaseM(m)
     // What was made ready last is next on this P, and takes over the running slice.
     if handOff && hasGranted { Park.yield() }
     return true
-  }
-
-  private func append(_ waiter: UnsafeMutablePointer<Waiter>) {
-    waiter.pointee.next = nil
-    if let last = last.load(ordering: .relaxed) {
-      last.pointee.next = waiter
-    } else {
-      first.store(waiter, ordering: .relaxed)
-    }
-    last.store(waiter, ordering: .relaxed)
-  }
-
-  private func prepend(_ waiter: UnsafeMutablePointer<Waiter>) {
-    let next = first.load(ordering: .relaxed)
-    waiter.pointee.next = next
-    first.store(waiter, ordering: .relaxed)
-    if next == nil { last.store(waiter, ordering: .relaxed) }
-  }
-
-  private func removeFirst(_ waiter: UnsafeMutablePointer<Waiter>) {
-    let next = waiter.pointee.next
-    first.store(next, ordering: .relaxed)
-    if next == nil { last.store(nil, ordering: .relaxed) }
-  }
-}
-
-extension Waiter {
-  /// What a waiter without an element says of itself: the units that it wants of a semaphore, or its ticket. It lies
-  /// where the element's address would.
-  var number: Int {
-    get { Int(bitPattern: element) }
-    set { element = UnsafeMutableRawPointer(bitPattern: newValue) }
   }
 }
 
