@@ -192,29 +192,6 @@ import Testing
     #expect(total == 0)
   }
 
-  @Test func sendsAreChosenUniformly() {
-    let counts = onGoroutine {
-      let (a, b) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
-      var counts = [0, 0]
-      for round in 0..<SelectTests.choices {
-        if round % 50 == 0 { Goroutine.yield() }
-        switch select(a.sending(0), b.sending(1)) {
-        case .first:
-          counts[0] += 1
-          _ = a.receive()
-        case .second:
-          counts[1] += 1
-          _ = b.receive()
-        }
-      }
-      return counts
-    }
-    let expected = Double(SelectTests.choices) / 2
-    let deviation = Double(counts[0]) - expected
-    // Beyond 3.3 standard deviations in one of a thousand runs.
-    #expect(deviation * deviation < 10.8 * expected / 2, "\(counts)")
-  }
-
   @Test func aSelectOverNothingWaitsForEver() async {
     await #expect(processExitsWith: .exitCode(2)) {
       // Nobody else lives in this process's goroutines: main waits in the test library's thread, so the end comes from

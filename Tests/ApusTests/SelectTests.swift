@@ -1,5 +1,4 @@
 import Apus
-@testable import ApusRuntime
 import Testing
 
 @Suite struct SelectTests {
@@ -12,32 +11,42 @@ import Testing
     #endif
   }
 
-  // Chi-squared over many choices: beyond the bounds by chance once in a thousand seeds. With the seed that `countChoices`
-  // gives, the choices are the same in every run.
+  // Chi-squared over many choices: by chance beyond the bounds with one seed of a thousand. `countChoices` gives the seed,
+  // so the counts are the same in every run.
 
   @Test func choosesUniformlyAmongTheReady() {
-    let counts = onGoroutine { countChoices(Self.choices, of: 8, ready: Array(0..<8), receiveFromEight) }
-    #expect(counts.reduce(0, +) == Self.choices)
+    let counts = onGoroutine { countReceives(Self.choices, of: 8, ready: Array(0..<8), receiveFromEight) }
     // 7 degrees of freedom.
     #expect(chiSquared(counts) < 24.3, "\(counts)")
   }
 
   @Test func choosesUniformlyAmongSomeReady() {
     // Places 1, 2 and 6 of eight: a choice that went on from a random start would prefer 6 and 1.
-    let counts = onGoroutine { countChoices(Self.choices, of: 8, ready: [1, 2, 6], receiveFromEight) }
-    #expect(counts.reduce(0, +) == Self.choices)
+    let counts = onGoroutine { countReceives(Self.choices, of: 8, ready: [1, 2, 6], receiveFromEight) }
     // 2 degrees of freedom.
     #expect(chiSquared(counts) < 13.8, "\(counts)")
   }
 
   @Test func choosesUniformlyFromAnArray() {
-    let choices = Self.choices / 4
     let counts = onGoroutine {
-      countChoices(choices, of: 12, ready: [0, 5, 6, 11]) { select(receivingAny: $0).element ?? -1 }
+      countReceives(Self.choices / 4, of: 12, ready: [0, 5, 6, 11]) { select(receivingAny: $0).element ?? -1 }
     }
-    #expect(counts.reduce(0, +) == choices)
     // 3 degrees of freedom.
     #expect(chiSquared(counts) < 16.2, "\(counts)")
+  }
+
+  @Test func choosesUniformlyAmongSends() {
+    let counts = onGoroutine {
+      let (a, b) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
+      return countChoices(Self.choices, among: 2) {
+        switch select(a.sending(0), b.sending(1)) {
+        case .first: a.receive()!
+        case .second: b.receive()!
+        }
+      }
+    }
+    // 1 degree of freedom.
+    #expect(chiSquared(counts) < 10.8, "\(counts)")
   }
 
   @Test func waitsForWhicheverComesFirst() {
@@ -307,36 +316,6 @@ import Testing
   }
 }
 
-/// How often `choose` receives from each of the channels `ready`, among `count` of which the others are empty.
-///
-/// The random state of the M, of which `select` makes its choices, is set to a fixed one at the start and put back after
-/// each yield, after which the goroutine may be on another M, and others may have drawn from this one (thieves draw their
-/// order from it). Between two yields the goroutine stays on its M and nobody else draws. So the choices do not depend
-/// on the process, the machine, the build or the number of processors: a test over them passes always or never, until
-/// the way in which `select` draws is changed.
-private func countChoices(
-  _ choices: Int, of count: Int, ready: [Int], _ choose: ([Channel<Int>]) -> Int
-) -> [Int] {
-  let channels = (0..<count).map { _ in Channel<Int>(capacity: 1) }
-  for place in ready { channels[place].send(place) }
-  var counts = [Int](repeating: 0, count: count)
-  var random: UInt64 = 20_240_229
-  var left = choices
-  while left > 0 {
-    let turn = min(left, 50)
-    currentM().pointee.random = random
-    for _ in 0..<turn {
-      let place = choose(channels)
-      counts[place] += 1
-      channels[place].send(place)
-    }
-    random = currentM().pointee.random
-    left -= turn
-    Goroutine.yield()
-  }
-  return ready.map { counts[$0] }
-}
-
 private func receiveFromEight(_ c: [Channel<Int>]) -> Int {
   switch select(
     c[0].receiving, c[1].receiving, c[2].receiving, c[3].receiving, c[4].receiving, c[5].receiving, c[6].receiving,
@@ -347,11 +326,6 @@ private func receiveFromEight(_ c: [Channel<Int>]) -> Int {
     value
   default: -1
   }
-}
-
-private func chiSquared(_ counts: [Int]) -> Double {
-  let expected = Double(counts.reduce(0, +)) / Double(counts.count)
-  return counts.reduce(0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected }
 }
 
 /// How many `Counted` there are; used from one goroutine at a time.
