@@ -377,7 +377,7 @@ private let far = Duration.seconds(10_000)
 
   @Test func timersAreHeardUnderABusyProcessor() throws {
     onGoroutine {
-      // Goroutines that never wait keep every processor busy and its queue full.
+      // Goroutines that never wait keep every processor busy.
       let over = SharedCount()
       let group = WaitGroup()
       for _ in 0..<20 { group.go { while over.value == 0 { Goroutine.yield() } } }
@@ -387,6 +387,27 @@ private let far = Duration.seconds(10_000)
       _ = ran.receive()
       over.add()
       group.wait()
+    }
+  }
+
+  /// So many goroutines which never wait that the processor's queue is full whenever it looks at its timers.
+  @Test func timersAreHeardThoughTheQueueIsFull() async {
+    await #expect(processExitsWith: .success) {
+      Runtime.maxProcs = 1
+      onGoroutine {
+        let over = SharedCount()
+        let group = WaitGroup()
+        for _ in 0..<250 { group.go { while over.value == 0 { Goroutine.yield() } } }
+        for _ in 0..<10 {
+          Goroutine.sleep(for: .microseconds(100))
+          let ran = Channel<Void>()
+          Goroutine.after(.microseconds(100)) { ran.send(()) }
+          _ = ran.receive()
+          group.go { while over.value == 0 { Goroutine.yield() } }
+        }
+        over.add()
+        group.wait()
+      }
     }
   }
 

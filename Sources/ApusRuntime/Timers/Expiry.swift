@@ -10,7 +10,8 @@ import Synchronization
 /// No more is taken out than the P's ring has room for. What is left stays in the heap, in the order of its time, and
 /// comes next. Otherwise it would overflow to the end of the global queue, behind all that has ever been started and has
 /// not run yet: a burst of new goroutines would make every timer late by as long as it takes to run them. (Go's timers
-/// overflow.)
+/// overflow.) A ring may be full at each look, when as many goroutines as it holds do nothing but yield: then one is
+/// taken out, and runs next.
 enum Expiry {
   /// So many are taken out while the lock is held.
   private static var batch: Int { 256 }
@@ -45,8 +46,9 @@ enum Expiry {
     var ran = false
     var more = true
     while more {
-      let limit = min(batch, OwnerQueue(m.pointee.p.unsafelyUnwrapped).room)
-      if limit == 0 { break }
+      let room = OwnerQueue(m.pointee.p.unsafelyUnwrapped).room
+      if room == 0 && ran { break }
+      let limit = max(min(batch, room), 1)
       var sleepers = GQueue()
       var records: TimerRecordRef?
       heap.pointee.lock.lock(m)
@@ -54,7 +56,10 @@ enum Expiry {
       // Only later: what is armed meanwhile publishes itself.
       _ = heap.pointee.publish()
       heap.pointee.lock.unlock(m)
-      if sleepers.count > 0 {
+      if room == 0, let g = sleepers.removeFirst() {
+        ran = true
+        Park.ready(g, on: m)
+      } else if sleepers.count > 0 {
         ran = true
         Park.ready(&sleepers, on: m)
       }
