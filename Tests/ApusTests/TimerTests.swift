@@ -30,7 +30,8 @@ private let far = Duration.seconds(10_000)
 
   @Test func sleepOfNothingOrLessReturnsAtOnce() throws {
     onGoroutine {
-      for duration: Duration in [.zero, .seconds(-1), .seconds(Int64.min), .nanoseconds(Int64.min)] {
+      let least = Duration.seconds(Int64.min) * 10
+      for duration: Duration in [.zero, .seconds(-1), .seconds(Int64.min), .nanoseconds(Int64.min), least] {
         Goroutine.sleep(for: duration)
       }
     }
@@ -284,6 +285,7 @@ private let far = Duration.seconds(10_000)
     onGoroutine {
       let huge: [Duration] = [
         .nanoseconds(Int64.max), .seconds(Int64.max), .nanoseconds(Int64.max) - .nanoseconds(1), .seconds(1 << 40),
+        .seconds(Int64.max) * 10,
       ]
       for duration in huge {
         let timer = Goroutine.Timer(after: duration)
@@ -296,7 +298,7 @@ private let far = Duration.seconds(10_000)
         let ticker = Goroutine.Ticker(every: duration)
         #expect(ticker.channel.isEmptyNow)
       }
-      for duration: Duration in [.seconds(Int64.min), .nanoseconds(-1), .zero] {
+      for duration: Duration in [.seconds(Int64.min) * 10, .seconds(Int64.min), .nanoseconds(-1), .zero] {
         #expect(Goroutine.after(duration).receive() != nil)
       }
     }

@@ -10,11 +10,10 @@ public enum Deadline {
 
   /// `duration` in nanoseconds, rounded up; 0 for below zero, `Int64.max` for more than that.
   public static func nanoseconds(of duration: Duration) -> Int64 {
+    // A duration has 128 bits, and its components trap where the seconds do not fit into 64.
+    if duration <= .zero { return 0 }
+    if duration >= .nanoseconds(Int64.max) { return Int64.max }
     let (seconds, attoseconds) = duration.components
-    if seconds < 0 || attoseconds < 0 { return 0 }
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if overflow { return Int64.max }
-    let (sum, overflowed) = whole.addingReportingOverflow((attoseconds + 999_999_999) / 1_000_000_000)
-    return overflowed ? Int64.max : sum
+    return seconds * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000
   }
 }

@@ -61,6 +61,10 @@ private let short = Duration.milliseconds(1)
       found.check(context.deadline! > .now + long)
       cancel(nil)
       found.check(context.shows(.cancelled))
+      let (other, cancelOther) = Context.background.deadline(.now + timeout + timeout)
+      found.check(other.shows(nil))
+      found.check(other.description.hasPrefix("Context.background.deadline(in "))
+      cancelOther(nil)
     }
   }
 
