@@ -80,6 +80,16 @@ extension Programs {
       #expect(dump.goroutines.map(\.id) == [1], "\(result)")
     }
 
+    /// A thread waits for the clock until a timer that is stopped then, and would not look before.
+    @Test(
+      arguments: ["deadlock-after-timer", "deadlock-after-timer-locked", "deadlock-after-timer-foreign"], [1, 2, 8])
+    func aStoppedTimerDelaysNoReport(scenario: String, processors: Int) throws {
+      let result = try faults([scenario], processors: processors)
+      #expect(result.status == 2, "\(result)")
+      #expect(DumpText(result.errors, hasHeadline: true).headline == headline, "\(result)")
+      #expect(result.elapsed < .seconds(20), "\(result)")
+    }
+
     @Test(
       arguments: [
         ("foreign-wakes", "woken 1\n"), ("goroutine-sleeps", "woken 1\n"), ("goroutine-reads", "woken 42\n"),

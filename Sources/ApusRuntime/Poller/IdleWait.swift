@@ -31,6 +31,17 @@ import Synchronization
 /// nobody that sleeps. But this thread now takes a P and looks at all timers before it goes idle again; and when it
 /// finds no idle P, then every P went from the idle list to a thread which does the same.
 ///
+/// ## Nobody waits for what is called off
+///
+/// A timer may be called off while a thread waits for it here. That thread would notice when the time has come, which is
+/// soon enough but for one thing: meanwhile it is not idle, so a deadlock is not seen. Hence the last of the others to go
+/// idle has it look (`endIfInVain`):
+///
+///     idles: (some thread has stored `nextWhen` none)  full barrier;  read `lastPoll`:  0 → no timer left: interrupt
+///     waits: exchange `lastPoll` with 0;  store `pollUntil`;  read every `nextWhen` once more: none → do not block
+///
+/// If the one reads `lastPoll` before it was exchanged, the other reads `nextWhen` after it was stored.
+///
 /// ## A P goes idle with timers in its heap
 ///
 /// They stay there. It goes idle either through `FindRunnable`, whose thread then comes here, with the P on the idle
@@ -104,6 +115,15 @@ public struct IdleWait: ~Copyable {
     }
   }
 
+  /// All threads of the runtime but one are idle, or wait for their locked goroutines: has that one look at the timers if
+  /// it waits here for none. The caller holds no lock.
+  static func endIfInVain() {
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 && !Timers.arePending {
+      sched.pointee.idleWait.interrupt()
+    }
+  }
+
   /// The thread of `m` has no P and nothing to do: waits for the clock if nobody does and there is something to wait
   /// for, else sleeps until it is handed a P. It has one when this returns, and looks for work again.
   static func waitOrStop(_ m: MRef) {
@@ -121,7 +141,7 @@ public struct IdleWait: ~Copyable {
       return
     }
     sched.pointee.idleWait.pollUntil.store(until, ordering: .sequentiallyConsistent)
-    sched.pointee.idleWait.block(until: until)
+    if Timers.arePending { sched.pointee.idleWait.block(until: until) }
     sched.pointee.idleWait.pollUntil.store(0, ordering: .sequentiallyConsistent)
     sched.pointee.idleWait.lastPoll.store(max(Clock.nanotime(), 1), ordering: .sequentiallyConsistent)
     sched.pointee.lock.lock(m)

@@ -131,6 +131,20 @@ func runDeadlock(_ scenario: String, _ count: Int) -> Bool {
   case "deadlock-after-thread":
     startThread { usleep(100_000) }
     waitForEver()
+  case "deadlock-after-timer", "deadlock-after-timer-locked", "deadlock-after-timer-foreign":
+    if scenario == "deadlock-after-timer-locked" { Goroutine.lockToThread() }
+    let timer = Goroutine.after(.seconds(40)) {}
+    // Where there is another processor, another thread comes to wait for the timer.
+    usleep(100_000)
+    if scenario == "deadlock-after-timer-foreign" {
+      startThread {
+        usleep(100_000)
+        timer.stop()
+      }
+    } else {
+      timer.stop()
+    }
+    waitForEver()
   case "foreign-wakes":
     let late = Channel<Int>()
     startThread {
