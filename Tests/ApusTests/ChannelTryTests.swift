@@ -99,6 +99,55 @@ import Testing
     #expect(lost == 0)
   }
 
+  @Test func aChannelThatIsClosedAndDrainedNeverLooksEmpty() {
+    // It has an element, is closed, and is drained: at every moment a receive need not wait.
+    let looks = onGoroutine {
+      var looks: [Received<Int>] = []
+      for round in 0..<50_000 {
+        let channel = Channel<Int>(capacity: 1)
+        channel.send(1)
+        let (look, isReady) = (Channel<Received<Int>>(capacity: 1), SharedCount())
+        go {
+          isReady.add()
+          look.send(channel.tryReceive())
+        }
+        while isReady.value == 0 { Goroutine.yield() }
+        for _ in 0..<round % 64 { isReady.add() }
+        channel.close()
+        _ = channel.receive()
+        looks.append(look.receive()!)
+      }
+      return looks
+    }
+    #expect(looks.allSatisfy { $0 != .empty })
+  }
+
+  @Test func selectWithDefaultTakesWhatIsClosedMeanwhile() {
+    // One channel has an element until the other is closed.
+    let missed = onGoroutine {
+      var missed = 0
+      for round in 0..<50_000 {
+        let (full, closing) = (Channel<Int>(capacity: 1), Channel<Int>())
+        full.send(1)
+        let (proceeded, isReady) = (Channel<Bool>(capacity: 1), SharedCount())
+        go {
+          isReady.add()
+          switch select(full.receiving, closing.receiving, .default) {
+          case .first, .second: proceeded.send(true)
+          case .third: proceeded.send(false)
+          }
+        }
+        while isReady.value == 0 { Goroutine.yield() }
+        for _ in 0..<round % 64 { isReady.add() }
+        closing.close()
+        _ = full.tryReceive()
+        if proceeded.receive() != true { missed += 1 }
+      }
+      return missed
+    }
+    #expect(missed == 0)
+  }
+
   @Test func selectWithDefaultSends() {
     let results = onGoroutine {
       let (full, meeting) = (Channel<Int>(capacity: 1), Channel<Int>())

@@ -48,9 +48,12 @@ extension UnsafeMutablePointer where Pointee == ChannelState {
     withUnsafeMutablePointer(to: &pointee.lock) { $0 }
   }
 
-  /// Whether a receive would not have to wait, as it looks without the lock: each word is read whole, by an atomic load,
-  /// but they need not be of one moment. A false no is one that was true when the word was read, which is all that a
-  /// non-blocking receive promises; a false yes is found out under the lock.
+  /// Whether a receive would not have to wait, as it looks without the lock. The words are read whole but one after the
+  /// other, so a yes may be false, which is found out under the lock. A no was true at one moment meanwhile, which is all
+  /// that a non-blocking receive promises: that at which `first` was read as nil, or `count` as 0 where there is a buffer
+  /// (nobody waits to send into an empty one). At that moment the channel was not closed either, since it was not
+  /// afterwards. Hence `isClosed` is read after the others, and the loads acquire: a channel that is closed first and then
+  /// drained does not look empty and open.
   @inlinable
   @inline(__always)
   var peekReceivable: Bool {
