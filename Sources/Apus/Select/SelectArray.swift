@@ -3,11 +3,17 @@ import ApusRuntime
 /// Receives from whichever of `channels` has an element first, or is closed: its index and the element, nil when it is
 /// closed and drained. A uniformly random one of those that are ready. An empty array waits for ever.
 ///
-/// The same as `select` for any number of channels; over more than eight it allocates.
+/// The same as `select` for any number of channels, but it allocates when it has to wait.
 public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index: Int, element: Element?) {
   if channels.isEmpty { selectForever() }
   let m = currentM()
-  if let found = receiveReady(channels, m) { return found }
+  while let index = pickReady(channels, m) {
+    switch channels[index].tryReceive() {
+    case .element(let element): return (index, element)
+    case .closed: return (index, nil)
+    case .empty: break
+    }
+  }
   var operations = channels.map(\.receiving)
   let frame = UnsafeMutablePointer<SelectFrame>.take(channels.count, for: m.currentG)
   for index in channels.indices {
@@ -16,9 +22,8 @@ public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index
   }
   frame.lockAll(m)
   var woken: GRef?
-  let start = Int(m.randomBits()) % channels.count
-  for offset in channels.indices {
-    let index = (start + offset) % channels.count
+  // One that does not proceed had nothing but senders whose selects were claimed elsewhere, and has none now.
+  while let index = pickReady(channels, m) {
     guard operations[index]._perform(waking: &woken) else { continue }
     frame.unlockAll(m, readying: woken)
     for index in channels.indices { operations[index]._release(frame, index) }
@@ -37,16 +42,19 @@ public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index
   return (fired, operations[fired]._takeOutput())
 }
 
-/// One of those that look ready, each as likely as the others; nil when none is.
-private func receiveReady<Element>(_ channels: [Channel<Element>], _ m: MRef) -> (index: Int, element: Element?)? {
-  var ready = channels.indices.filter { channels[$0].state.peekReceivable }
-  while !ready.isEmpty {
-    let index = ready.remove(at: Int(m.randomBits()) % ready.count)
-    switch channels[index].tryReceive() {
-    case .element(let element): return (index, element)
-    case .closed: return (index, nil)
-    case .empty: break
-    }
+/// One of those that look ready, each as likely as the others; nil when none does. Allocates nothing: the channels may be
+/// locked.
+private func pickReady<Element>(_ channels: [Channel<Element>], _ m: MRef) -> Int? {
+  var ready = 0
+  for index in channels.indices where channels[index].state.peekReceivable { ready += 1 }
+  if ready == 0 { return nil }
+  var nth = Int((UInt64(m.randomBits()) &* UInt64(ready)) >> 32)
+  var last: Int?
+  for index in channels.indices where channels[index].state.peekReceivable {
+    last = index
+    if nth == 0 { break }
+    nth -= 1
   }
-  return nil
+  // Without the locks fewer may be ready by now.
+  return last
 }
