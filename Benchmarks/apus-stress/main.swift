@@ -12,6 +12,7 @@ let stresses: [Stress] = [
   Stress("selects", "sends and receives by select, with timeouts and defaults: each number arrives once", selects),
   Stress("maxprocs", "the number of processors changed under a load of goroutines and channels", maxProcs),
   Stress("timers", "sleeps, timers, tickers and timeouts, while the number of processors changes", timers),
+  Stress("timer-channels", "timers and tickers set, stopped and received from by many at once", timerChannels),
   Stress("lock-to-thread", "goroutines locked to their threads beside others that are not", lockToThread),
   Stress("context", "trees of contexts cancelled from everywhere: nobody waits for ever, nothing is kept", contexts),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),

@@ -1,4 +1,4 @@
-import Apus
+@testable import Apus
 import Testing
 
 private let far = Duration.seconds(10_000)
@@ -20,6 +20,20 @@ private let far = Duration.seconds(10_000)
       ticker.stop()
       #expect(ticker.channel.isEmptyNow)
     }
+  }
+
+  @Test func timesAreToldWithoutTheTimeThatAThreadStood() {
+    // The clocks as a thread reads them that the kernel lets stand for a second after it has read the first.
+    let start = ContinuousClock.now
+    var clock: Int64 = 0
+    var stands = [true, false]
+    let told = TimerChannel.instant(
+      of: 0, monotonic: { clock },
+      continuous: {
+        if stands.removeFirst() { clock += 1_000_000_000 }
+        return start + .nanoseconds(clock)
+      })
+    #expect(told == start)
   }
 
   @Test func ticksOfASlowReceiverAreDropped() throws {

@@ -4,19 +4,8 @@ import struct Synchronization.Atomic
 
 /// Sleeps, timers, tickers and select timeouts, set, reset and stopped by many goroutines at once while the number of
 /// processors changes: nothing fires early, and what was set fires once or is called off, never both and never neither.
-func timers(_ run: StressRun) {
-  let before = Runtime.maxProcs
-  let over = Atomic<Bool>(false)
-  withUnsafePointer(to: over) { over in
-    nonisolated(unsafe) let over = over
-    let changer = WaitGroup()
-    changer.go {
-      var random = run.random(1_000_000)
-      while !over.pointee.load(ordering: .relaxed) {
-        Runtime.maxProcs = random.pick(1...8)
-        Goroutine.sleep(for: .microseconds(random.pick(100...3000)))
-      }
-    }
+@Sendable func timers(_ run: StressRun) {
+  withChangingProcessors(run) {
     run.withWorkers(64) { _, random in
       while !run.isOver {
         switch random.pick(0...5) {
@@ -29,14 +18,29 @@ func timers(_ run: StressRun) {
         run.count()
       }
     }
-    over.pointee.store(true, ordering: .relaxed)
-    changer.wait()
   }
+}
+
+/// Runs `body` while a goroutine changes the number of processors all the time.
+func withChangingProcessors(_ run: StressRun, _ body: () -> Void) {
+  let before = Runtime.maxProcs
+  let over = Channel<Never>()
+  let changer = WaitGroup()
+  changer.go {
+    var random = run.random(1_000_000)
+    while !over.isClosed {
+      Runtime.maxProcs = random.pick(1...8)
+      Goroutine.sleep(for: .microseconds(random.pick(100...3000)))
+    }
+  }
+  body()
+  over.close()
+  changer.wait()
   Runtime.maxProcs = before
 }
 
 /// What became of a timer each time that it was set.
-private final class Account: Sendable {
+final class Account: Sendable {
   private let balance = Atomic<Int>(0)
   private let fires = Atomic<Int>(0)
 
@@ -52,7 +56,8 @@ private final class Account: Sendable {
   var fireCount: Int { fires.load(ordering: .sequentiallyConsistent) }
 }
 
-private func shortTime(_ random: inout Random) -> Duration { .microseconds(random.pick(0...2000) - 100) }
+/// A time that passes soon, or has passed.
+func shortTime(_ random: inout Random) -> Duration { .microseconds(random.pick(0...2000) - 100) }
 
 private func sleepOnce(_ run: StressRun, _ random: inout Random) {
   let duration = shortTime(&random)
@@ -129,7 +134,7 @@ private func ticker(_ run: StressRun, _ random: inout Random) {
   let ticker = Goroutine.Ticker(every: interval)
   for tick in 0..<random.pick(1...5) {
     let time = ticker.channel.receive()!
-    // A tick's time is told by two clocks read one after the other: a microsecond is allowed for between two ticks.
+    // A tick's time may be told too late by ten microseconds, which is less than the shortest interval.
     run.check(time >= last + (tick == 0 ? interval : .zero), "a tick came early")
     last = time
   }

@@ -61,10 +61,29 @@ enum TimerChannel {
     if timer.pointee.when == 0 || state.pointee.isClosed { return nil }
     let now = Clock.nanotime()
     if timer.pointee.when > now { return nil }
-    // The clocks differ by the time that the machine was suspended: the time is told by how long ago it was.
-    timer.pointee.instant = ContinuousClock.now.advanced(by: .nanoseconds(timer.pointee.when &- now))
+    timer.pointee.instant = instant(
+      of: timer.pointee.when, monotonic: Clock.nanotime, continuous: { ContinuousClock.now })
     timer.pointee.advance(now)
     return UnsafeMutableRawPointer(withUnsafeMutablePointer(to: &timer.pointee.instant) { $0 })
+  }
+
+  /// The time `when` of the scheduler's clock on the continuous one, never before it. The two differ by how long the machine
+  /// was suspended, so the time is told by how long ago it was. They are read one after the other: when the kernel has let
+  /// the thread stand in between, the time would be told that much too late, and perhaps a ticker's next one before it.
+  /// Then they are read again.
+  @inline(__always)
+  static func instant(
+    of when: Int64, monotonic: () -> Int64, continuous: () -> ContinuousClock.Instant
+  ) -> ContinuousClock.Instant {
+    var now = monotonic()
+    var instant = continuous().advanced(by: .nanoseconds(when &- now))
+    for _ in 0..<10 {
+      let end = monotonic()
+      if end &- now < 10_000 { break }
+      now = end
+      instant = continuous().advanced(by: .nanoseconds(when &- now))
+    }
+    return instant
   }
 
   /// The caller, on `m`, has put a waiter into `receivers` and parks now, under the channel's lock: the alarm is set.
