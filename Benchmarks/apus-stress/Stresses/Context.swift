@@ -42,10 +42,16 @@ private func contextRound(_ run: StressRun, _ parent: Context, _ random: inout R
       let place = deep ? nodes.count - 1 - random.pick(0...min(2, nodes.count - 1)) : random.pick(0...(nodes.count - 1))
       var context = nodes[place].context
       if random.oneIn(3) { context = context.with(key, Leaflet(tally)) }
-      nodes.append(random.oneIn(8) ? context.timeout(.microseconds(random.pick(0...2000))) : context.cancellable())
+      switch random.pick(0...15) {
+      case 0, 1: nodes.append(context.timeout(.microseconds(random.pick(0...2000))))
+      // Called off by whatever cancels it; it keeps its cause until then.
+      case 2: nodes.append(context.timeout(.seconds(1000), cause: Leaflet(tally)))
+      default: nodes.append(context.cancellable())
+      }
       above.append(above[place] + [place])
       if random.oneIn(2) { attend(nodes[number].context, group, tally) }
       if random.oneIn(2) { hook(run, nodes[number].context, group, tally, &random) }
+      if random.oneIn(8) { orphan(run, nodes[number].context, group, tally) }
     }
     for (number, node) in nodes.enumerated() where number > 0 && random.oneIn(4) {
       group.go {
@@ -89,13 +95,25 @@ private func hook(
     tally.settled.wrappingAdd(1, ordering: .relaxed)
     group.done()
   }
-  if random.oneIn(2) { return }
-  group.go {
-    if stop() {
-      tally.settled.wrappingAdd(1, ordering: .relaxed)
-      group.done()
+  for _ in 0..<random.pick(0...2) {
+    group.go {
+      if stop() {
+        tally.settled.wrappingAdd(1, ordering: .relaxed)
+        group.done()
+      }
+      run.check(!stop(), "a body was stopped twice")
     }
-    run.check(!stop(), "a body was stopped twice")
+  }
+}
+
+/// A context below `parent` that nobody keeps, with a body that must run when `parent` is cancelled.
+private func orphan(_ run: StressRun, _ parent: Context, _ group: WaitGroup, _ tally: Tally) {
+  tally.hooks += 1
+  group.add()
+  let leaflet = Leaflet(tally)
+  _ = parent.cancellable().context.timeout(.seconds(1000)).context.onCancel {
+    withExtendedLifetime(leaflet) { _ = tally.settled.wrappingAdd(1, ordering: .relaxed) }
+    group.done()
   }
 }
 
@@ -128,8 +146,8 @@ private final class Tally: Sendable {
   nonisolated(unsafe) var hooks = 0
 }
 
-/// A value that counts itself, so that a context never released is noticed.
-private final class Leaflet: Sendable {
+/// A value, or a cause, that counts itself, so that a context never released is noticed.
+private final class Leaflet: Error {
   private let tally: Tally
 
   init(_ tally: Tally) {

@@ -6,7 +6,7 @@ import struct Synchronization.Atomic
 /// receive: each setting is received once or called off, and a time that is due reaches somebody who waits.
 @Sendable func timerChannels(_ run: StressRun) {
   withChangingProcessors(run) {
-    run.withWorkers(8) { _, random in
+    run.withWorkers(24) { _, random in
       while !run.isOver {
         if random.oneIn(3) { tickerRound(run, &random) } else { timerRound(run, &random) }
         run.count()
