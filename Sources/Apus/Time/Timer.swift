@@ -121,8 +121,16 @@ private final class TimedFunction: @unchecked Sendable {
     record = .allocate(capacity: 1)
     record.initialize(
       to: TimerRecord(Unmanaged.passUnretained(self).toOpaque()) { context in
-        // The reference of the armed record goes over to the goroutine. Nothing is allocated.
-        go(Unmanaged<TimedFunction>.fromOpaque(context)) { $0.takeRetainedValue().body() }
+        // The reference of the armed record goes over to the goroutine. Not by `go`: the thread is in the runtime here,
+        // and `go` allocates where it is not specialized, as in a debug build.
+        let g = Spawn.allocate()
+        g.payloadAddress.bindMemory(to: UnsafeMutableRawPointer.self, capacity: 1).initialize(to: context)
+        Spawn.submit(
+          g,
+          Entry { payload in
+            let context = payload.assumingMemoryBound(to: UnsafeMutableRawPointer.self).pointee
+            Unmanaged<TimedFunction>.fromOpaque(context).takeRetainedValue().body()
+          })
       })
   }
 
