@@ -171,43 +171,6 @@ static void consider(apus_m *m, uintptr_t sp, void *context) {
   } while (m->head.pending != 0);
 }
 
-#if defined(__x86_64__)
-/// A system call that the signal has interrupted and that the kernel does not restart by itself (sleeps, polls, waits
-/// with a timeout) is begun again, so that user code sees no EINTR which the runtime is to blame for.
-///
-/// The context shows it: rax is -EINTR, the instruction before is `syscall` and the one before that `mov $number, %eax`.
-/// The registers of the arguments are those of the call. A relative sleep begins anew, so it may last longer: allowed by
-/// its contract. A signal of the program's own that is pending, too, is one that the call has to return for. (One whose
-/// handler has just returned there is not seen: its EINTR is lost.)
-static void restart_call(ucontext_t *context) {
-  greg_t *registers = context->uc_mcontext.gregs;
-  if (registers[REG_RAX] != -EINTR) return;
-  const uint8_t *pc = (const uint8_t *)registers[REG_RIP];
-  uint8_t code[7];
-  // The bytes were just executed, but what lies before them need not be mapped: they are read as one only within a page.
-  if (((uintptr_t)pc & 4095) < sizeof code) return;
-  memcpy(code, pc - sizeof code, sizeof code);
-  if (code[5] != 0x0f || code[6] != 0x05 || code[0] != 0xb8) return;
-  uint64_t pending = 0, mask = 0;
-  memcpy(&mask, &context->uc_sigmask, sizeof mask);
-  if (syscall(SYS_rt_sigpending, &pending, sizeof pending) == 0 &&
-      (pending & ~mask & ~((uint64_t)1 << (APUS_PREEMPT_SIGNAL - 1))) != 0)
-    return;
-  uint32_t number;
-  memcpy(&number, code + 1, sizeof number);
-  if (number == SYS_close) {
-    // The descriptor is free all the same, and may be somebody else's by now.
-    registers[REG_RAX] = 0;
-    return;
-  }
-  registers[REG_RAX] = number;
-  registers[REG_RIP] -= 2;
-}
-#else
-// On aarch64 the first argument's register holds the result by now: such a call returns EINTR, as it may for any signal.
-static void restart_call(ucontext_t *context) { (void)context; }
-#endif
-
 static uintptr_t stack_pointer(const ucontext_t *context) {
 #if defined(__x86_64__)
   return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
@@ -224,7 +187,7 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
   apus_m *m = (apus_m *)apus_current_m();
   // Threads that the runtime does not know, and those that have ended in its eyes.
   if (m != NULL) {
-    restart_call(context);
+    apus_restart_call(context);
     if (m->head.locks != 0) {
       m->head.pending = 1;
     } else if (!scheduler()->async_preempt_off) {
@@ -269,6 +232,12 @@ int apus_preempt_install(void) {
   // A stopped thread takes no signal: its handler would run on a goroutine that nobody has scheduled. The process's
   // signals go to its other threads.
   sigfillset(&action.sa_mask);
+  // But for those that are ignored by default: the kernel drops an ignored signal only where it is not blocked. Else it
+  // goes to another thread, to be dropped there, and a call that sleeps there may return EINTR for it (epoll_wait, recv
+  // with a timeout). A handler that a program has for one of them runs here, too.
+  sigdelset(&action.sa_mask, SIGCHLD);
+  sigdelset(&action.sa_mask, SIGCONT);
+  sigdelset(&action.sa_mask, SIGWINCH);
   return sigaction(APUS_PREEMPT_SIGNAL, &action, NULL) < 0 ? -errno : 0;
 }
 

@@ -51,6 +51,9 @@ void apus_m_wake(apus_m *m);
 int apus_preempt_install(void);
 #define APUS_PREEMPT_SIGNAL 23  // SIGURG: ignored by default, and nobody's convention, as in Go
 
+/// Has the system call that the signal has interrupted in `ucontext`, if one was, begin again when the handler returns.
+void apus_restart_call(void *ucontext);
+
 /// Sends the signal to one thread of this process.
 int apus_preempt_send(int32_t tid);
 

@@ -1,0 +1,189 @@
+// System calls that the signal has interrupted and that the kernel does not begin again by itself: sleeps, polls and waits
+// with a timeout, whatever SA_RESTART says. They are begun again here, so that user code sees no EINTR which the runtime
+// is to blame for.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "CApus.h"
+
+#if defined(__x86_64__)
+
+/// Whether a signal is on its way for which the call has to return: one with a handler of the program's. Those that the
+/// process ignores are pending, too, when they came while their thread had them blocked.
+static _Bool awaits_signal(const ucontext_t *context) {
+  uint64_t pending = 0, mask = 0;
+  memcpy(&mask, &context->uc_sigmask, sizeof mask);
+  if (syscall(SYS_rt_sigpending, &pending, sizeof pending) != 0) return 0;
+  pending &= ~mask & ~((uint64_t)1 << (APUS_PREEMPT_SIGNAL - 1));
+  for (int signal = 1; pending != 0; signal++, pending >>= 1) {
+    if ((pending & 1) == 0) continue;
+    // As the kernel has it: libc's sigaction takes locks that are not for a handler.
+    struct {
+      uintptr_t handler, flags, restorer;
+      uint64_t mask;
+    } action = {0};
+    if (syscall(SYS_rt_sigaction, signal, NULL, &action, sizeof action.mask) == 0 && action.handler > (uintptr_t)SIG_IGN)
+      return 1;
+  }
+  return 0;
+}
+
+/// The registers by their numbers in the machine code.
+static const uint8_t places[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                   REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+/// An instruction: its length, 0 for one that is not known here, and the register that it writes, -1 for memory.
+typedef struct instruction {
+  int length;
+  int written;
+  /// It makes rax this number, or what this register holds; -1 for neither.
+  int64_t number;
+  int source;
+} instruction;
+
+/// How long the operand in memory or a register at `p` is, the byte ModRM first.
+static int operand_length(const uint8_t *p) {
+  int mode = p[0] >> 6, rm = p[0] & 7;
+  if (mode == 3) return 1;
+  int length = 1;
+  if (rm == 4) {
+    if (mode == 0 && (p[1] & 7) == 5) length += 4;
+    length += 1;
+  } else if (mode == 0 && rm == 5) {
+    length += 4;
+  }
+  return length + (mode == 1 ? 1 : mode == 2 ? 4 : 0);
+}
+
+/// The instruction at `p`, if it is one of those by which compilers bring arguments to their registers. 16 bytes can be
+/// read there.
+static instruction decode(const uint8_t *p) {
+  instruction result = {.length = 0, .written = -1, .number = -1, .source = -1};
+  const uint8_t *start = p;
+  uint8_t rex = (*p & 0xf0) == 0x40 ? *p++ : 0;
+  uint8_t opcode = *p++;
+  int reg = (*p >> 3 & 7) | (rex & 4) << 1, rm = (*p & 7) | (rex & 1) << 3;
+  _Bool in_register = *p >> 6 == 3;
+  if (opcode >= 0xb8 && opcode <= 0xbf && (rex & 8) == 0) {
+    // mov $number, %register
+    uint32_t number;
+    memcpy(&number, p, sizeof number);
+    result.written = (opcode & 7) | (rex & 1) << 3;
+    result.number = number;
+    result.length = (int)(p - start) + 4;
+    return result;
+  }
+  int immediate = 0;
+  switch (opcode) {
+    case 0x8b:  // mov, lea and xor, to a register
+    case 0x8d:
+    case 0x33:
+      result.written = reg;
+      break;
+    case 0x89:  // mov and xor from a register
+    case 0x31:
+      result.written = in_register ? rm : -1;
+      if (opcode == 0x89 && in_register) result.source = reg;
+      break;
+    case 0xc7:  // mov $number
+      immediate = 4;
+      result.written = in_register ? rm : -1;
+      break;
+    case 0x80:  // arithmetic with a small number
+    case 0x83:
+      immediate = 1;
+      result.written = in_register ? rm : -1;
+      break;
+    default: return result;
+  }
+  if ((opcode == 0x31 || opcode == 0x33) && in_register && reg == rm) result.number = 0;
+  int operand = operand_length(p);
+  if (opcode == 0xc7 && in_register) {
+    int32_t number;
+    memcpy(&number, p + operand, sizeof number);
+    result.number = number;
+  }
+  result.length = (int)(p - start) + operand + immediate;
+  return result;
+}
+
+enum { WINDOW = 40, PADDING = 16 };
+
+/// The number of the system call whose instruction begins at `end`, -1 if it cannot be told. The kernel has put the result
+/// into rax, where it was; but the instruction that put it there is one of the last before.
+///
+/// `code` is a copy of `count` bytes up to there, and some more.
+static int64_t call_number(const uint8_t *code, int count, const greg_t *registers) {
+  int64_t found = -1;
+  // Each place from which instructions lead to the end, of which the first and no other sets rax.
+  for (int start = 0; start < count; start++) {
+    instruction setter = decode(code + start);
+    if (setter.length == 0 || setter.written != 0 || (setter.number < 0 && setter.source < 0)) continue;
+    int place = start + setter.length;
+    while (place < count) {
+      instruction next = decode(code + place);
+      if (next.length == 0 || next.written == 0 || (setter.number < 0 && next.written == setter.source)) break;
+      place += next.length;
+    }
+    if (place != count) continue;
+    // What a call leaves of rcx and r11 is not what was there before.
+    if (setter.number < 0 && (setter.source == 0 || setter.source == 1 || setter.source == 11)) return -1;
+    int64_t number = setter.number >= 0 ? setter.number : (int64_t)(uint32_t)registers[places[setter.source]];
+    if (number >= 1024 || (found >= 0 && found != number)) return -1;
+    found = number;
+    // Not from within the same instruction, behind its prefix.
+    start += setter.length - 1;
+  }
+  return found;
+}
+
+/// Copies the `count` bytes before `end`, as many of them as are there; how many.
+static int copy_code(uint8_t *code, uintptr_t end, int count) {
+  int same_page = (int)(end & 4095);
+  if (same_page < count) {
+    // The page before need not be mapped.
+    struct iovec here = {.iov_base = code, .iov_len = (size_t)count};
+    struct iovec there = {.iov_base = (void *)(end - (uintptr_t)count), .iov_len = (size_t)count};
+    if (syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) == count) return count;
+    count = same_page;
+  }
+  memcpy(code, (const void *)(end - (uintptr_t)count), (size_t)count);
+  return count;
+}
+
+/// The context shows it: rax is -EINTR, and the instruction before is `syscall`. The registers of the arguments are those
+/// of the call.
+///
+/// A sleep or a wait for a relative time begins anew, so it may last longer: allowed by its contract. A handler of the
+/// program's that has just returned there is not seen: its EINTR is lost.
+void apus_restart_call(void *data) {
+  ucontext_t *context = data;
+  greg_t *registers = context->uc_mcontext.gregs;
+  if (registers[REG_RAX] != -EINTR) return;
+  uint8_t code[WINDOW + PADDING] = {0};
+  uintptr_t pc = (uintptr_t)registers[REG_RIP];
+  int count = copy_code(code, pc, WINDOW) - 2;
+  if (count <= 0 || code[count] != 0x0f || code[count + 1] != 0x05) return;
+  int64_t number = call_number(code, count, registers);
+  if (number < 0 || awaits_signal(context)) return;
+  if (number == SYS_close) {
+    // The descriptor is free all the same, and may be somebody else's by now.
+    registers[REG_RAX] = 0;
+    return;
+  }
+  registers[REG_RAX] = number;
+  registers[REG_RIP] -= 2;
+}
+
+#else
+
+// On aarch64 the first argument's register holds the result by now: such a call returns EINTR, as it may for any signal.
+void apus_restart_call(void *context) { (void)context; }
+
+#endif
