@@ -19,17 +19,20 @@ enum FindRunnable {
       }
       StoppedThreads.receiveArrivals(m)
       _ = Expiry.check(p, on: m)
-      if !p.pointee.hasServedReturning, StoppedThreads.resumeNext(.returning, from: m) { continue }
-      if sched.pointee.hogsAreDue.load(ordering: .relaxed), StoppedThreads.resumeNext(.preempted, from: m, isDue: true)
-      {
-        continue
+      if !p.pointee.hasServedStopped {
+        if StoppedThreads.resumeNext(.returning, from: m) { continue }
+        if sched.pointee.hogsAreDue.load(ordering: .relaxed),
+          StoppedThreads.resumeNext(.preempted, from: m, isDue: true)
+        {
+          continue
+        }
       }
       // Now and then the global queue first: two goroutines that wake each other could keep a P for ever.
       let found: (g: GRef, inherits: Bool)
       if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) {
         found = (g, false)
       } else if let g = UnstartedQueue.takeDue(on: m) {
-        p.pointee.hasServedReturning = false
+        p.pointee.hasServedStopped = false
         return (g, false)
       } else if let taken = OwnerQueue(p).take() {
         found = taken
@@ -47,7 +50,7 @@ enum FindRunnable {
         continue
       }
       if !UnstartedQueue.defers(found.g, on: m) {
-        p.pointee.hasServedReturning = false
+        p.pointee.hasServedStopped = false
         return found
       }
     }

@@ -31,8 +31,9 @@ public struct P: ~Copyable {
   var link: PRef?
 
   // The holder's own.
-  /// The last turn was a thread's that came back from the kernel: the next one is somebody else's, if anybody waits.
-  var hasServedReturning = false
+  /// The last turn was a thread's that came back from the kernel, or a preempted one's that came before others: the next
+  /// one is somebody else's, if anybody waits.
+  var hasServedStopped = false
   /// The tick of the last slice that a stopped thread began (`Processors.give`), when that was, and whether the thread had
   /// been stopped for running too long. Written before the tick is raised to it.
   let sliceTick = Atomic<UInt32>(0)

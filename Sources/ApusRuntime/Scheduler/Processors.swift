@@ -91,8 +91,8 @@ enum Processors {
     if stopInHandOff(p, m) { return true }
     var isHog = false
     // Taking turns with the queues, as `FindRunnable` does, which ends the turn of those.
-    var next = hasWork && p.pointee.hasServedReturning ? nil : StoppedThreads.take(.returning)
-    if next != nil { p.pointee.hasServedReturning = true }
+    var next = hasWork && p.pointee.hasServedStopped ? nil : StoppedThreads.take(.returning)
+    if next != nil { p.pointee.hasServedStopped = true }
     if next == nil && !hasWork {
       next = StoppedThreads.take(.preempted)
       isHog = true

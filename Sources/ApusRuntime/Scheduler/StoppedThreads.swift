@@ -147,7 +147,7 @@ enum StoppedThreads {
       return false
     }
     let p = Processors.release(m)
-    p.pointee.hasServedReturning = kind == .returning
+    p.pointee.hasServedStopped = kind == .returning || isDue
     Processors.give(p, to: next, isHog: kind == .preempted && !isDue)
     sched.pointee.lock.unlock(m)
     if m.pointee.spinning { Spinning.stop(m) }
