@@ -28,8 +28,9 @@ let package = Package(
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
+    .target(name: "CStress", path: "Benchmarks/CStress"),
     .executableTarget(
-      name: "apus-stress", dependencies: ["Apus"], path: "Benchmarks/apus-stress",
+      name: "apus-stress", dependencies: ["Apus", "ApusRuntime", "CApus", "CStress"], path: "Benchmarks/apus-stress",
       swiftSettings: settings),
     .executableTarget(
       name: "hello", dependencies: ["Apus"], path: "Examples/hello", exclude: ["expected.txt"],

@@ -10,6 +10,8 @@ struct Options {
   var seed: UInt64
   /// The processors to run on; nil leaves the runtime's own choice.
   var procs: Int?
+  /// How long a goroutine runs before it is stopped while others wait, in nanoseconds; nil leaves the runtime's own choice.
+  var slice: Int64?
   /// Whether only the names were asked for.
   var listsOnly = false
 
@@ -28,6 +30,7 @@ struct Options {
       case "--seconds": seconds = number(&rest, of: argument)
       case "--seed": seed = integer(&rest, of: argument)
       case "--procs": procs = integer(&rest, of: argument)
+      case "--slice-us": slice = Int64(1000 * number(&rest, of: argument))
       default:
         guard let stress = stresses.first(where: { $0.name == argument }) else {
           refuse("there is no stress or option \(argument)")
@@ -40,7 +43,7 @@ struct Options {
 }
 
 private let usage = """
-  usage: apus-stress [NAME ...] [--minutes N | --seconds N] [--seed S] [--procs N] [--list]
+  usage: apus-stress [NAME ...] [--minutes N | --seconds N] [--seed S] [--procs N] [--slice-us N] [--list]
 
   Runs the stresses named, or all of them, one after the other, and prints a line for each: its operations, its
   migrations (goroutines observed on another thread than before) and its losses (anything missing, doubled or wrong).
@@ -48,6 +51,8 @@ private let usage = """
     --minutes N, --seconds N   the time given to each stress, not to all together (default: 5 seconds)
     --seed S                   what every random choice follows from (default: another one each time; it is printed)
     --procs N                  sets Runtime.maxProcs first (default: as GOMAXPROCS and the machine have it)
+    --slice-us N               stops a goroutine that has run for N microseconds when another waits (default: what the
+                               runtime finds right, 250 to 10000)
     --list                     prints the names of the stresses and what each does
 
   Exit status: 0 if nothing was lost, 1 if something was, 2 for a bad argument, 4 if a stress made no progress for

@@ -32,7 +32,7 @@ struct Stress: Sendable {
     print(
       padded, passed ? "passed" : "FAILED", "\(tenths / 10).\(tenths % 10) s", "operations \(run.operations)",
       "migrations \(run.migrations)", "losses \(run.losses)", "procs \(Runtime.maxProcs)", "seed \(seed)",
-      separator: "  ")
+      run.lateness.map { "late \($0 / 1000) µs" } ?? "", separator: "  ")
     return passed
   }
 }
@@ -46,6 +46,7 @@ final class StressRun: Sendable {
   private let operationCount = Atomic<Int>(0)
   private let migrationCount = Atomic<Int>(0)
   private let lossCount = Atomic<Int>(0)
+  private let worstLateness = Atomic<Int>(-1)
 
   /// - Parameter deadline: When to begin no further round, in nanoseconds on the monotonic clock.
   init(name: String, seed: UInt64, deadline: Int) {
@@ -61,11 +62,20 @@ final class StressRun: Sendable {
   var migrations: Int { migrationCount.load(ordering: .relaxed) }
   var losses: Int { lossCount.load(ordering: .relaxed) }
 
+  /// The longest time, in nanoseconds, by which a goroutine came to its turn too late; nil where that was not measured.
+  var lateness: Int? {
+    let late = worstLateness.load(ordering: .relaxed)
+    return late < 0 ? nil : late
+  }
+
   /// Counts operations done. The watchdog takes a run that counts none for a minute for a hang.
   func count(_ operations: Int = 1) { operationCount.wrappingAdd(operations, ordering: .relaxed) }
 
   /// Counts goroutines seen on another thread than before.
   func countMigrations(_ migrations: Int) { migrationCount.wrappingAdd(migrations, ordering: .relaxed) }
+
+  /// Notes by how many nanoseconds a goroutine came to its turn too late.
+  func note(late: Int) { worstLateness.max(late, ordering: .relaxed) }
 
   /// Counts a loss unless `condition` holds, and says on standard error what the first few were.
   func check(_ condition: Bool, _ complaint: @autoclosure () -> String) {

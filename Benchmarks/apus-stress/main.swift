@@ -1,4 +1,5 @@
 import Apus
+import ApusRuntime
 import Glibc
 
 /// Every stress, in the order in which they run when none is named.
@@ -19,6 +20,9 @@ let stresses: [Stress] = [
   Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
   Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
+  Stress("hogs", "goroutines stopped inside malloc, print, locks and vector code: nothing is corrupted", hogs),
+  Stress("blocking", "sleeps, pipes and child processes, told and untold, beside goroutines that compute", blocking),
+  Stress("interruptions", "every call that sleeps, with signals and stopped worlds around it: no EINTR", interruptions),
   Stress("condition", "bounded buffers of a mutex and two conditions: no wake-up lost", condition),
 ]
 
@@ -29,6 +33,7 @@ if options.listsOnly {
 }
 
 if let procs = options.procs { Runtime.maxProcs = procs }
+if let slice = options.slice { Slices.setAll(slice) }
 startWatchdog()
 
 var failed = 0

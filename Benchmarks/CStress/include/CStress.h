@@ -1,0 +1,53 @@
+// What the stresses need of C: every system call that may sleep, each in a form that ends by itself, and registers that
+// are known to hold what was put into them.
+#ifndef CSTRESS_H
+#define CSTRESS_H
+
+#include <stdint.h>
+
+// MARK: calls that sleep
+
+/// What one goroutine needs for its calls: descriptors, semaphores, a lock with a condition. NULL with errno set where the
+/// system refuses some of it.
+typedef struct stress_caller stress_caller;
+stress_caller *stress_caller_make(void);
+void stress_caller_free(stress_caller *caller);
+
+/// How many calls there are, and what each is called.
+int stress_call_count(void);
+const char *stress_call_name(int call);
+
+/// The one that starts a process and waits for its end. The signal that this sends is ignored, but not where it comes while
+/// the starting thread has signals blocked, as posix_spawn does: then some thread is woken to drop it. Calls that are weak
+/// return EINTR for that, in any program.
+int stress_child_call(void);
+int stress_call_is_weak(int call);
+
+enum {
+  /// The call did what it should have done.
+  STRESS_DONE = 0,
+  /// It came back before its time.
+  STRESS_EARLY = -1,
+  /// Another result than the one that was due.
+  STRESS_WRONG = -2,
+  /// The system has no such call, or does not allow it here.
+  STRESS_MISSING = -3,
+};
+
+/// Does the call number `call` once; it sleeps for about `microseconds`, from 1 to 999,999. The result is one of those
+/// above, or the errno with which a call failed that had to succeed.
+int stress_call_once(stress_caller *caller, int call, int microseconds);
+
+// MARK: registers
+
+/// Fills the vector registers with what follows from `seed`, computes for `rounds` rounds with all of them at once and
+/// without memory, and checks the result: 0 when a register lost a bit.
+int stress_vectors(uint64_t seed, uint64_t rounds);
+
+// MARK: the rest
+
+/// Makes C's `stdout`, to which Swift prints, another stream than standard output: one that is thrown away; and back.
+void stress_silence(void);
+void stress_speak(void);
+
+#endif
