@@ -9,7 +9,7 @@ public struct SchedulerStatistics: Sendable {
   public let idleThreads: Int
   /// Those that look for work.
   public let spinningThreads: Int
-  /// Threads stopped with a goroutine that ran for too long. The runtime stops none yet: 0.
+  /// Threads stopped with a goroutine that ran for too long, which wait for a processor.
   public let preemptedThreads: Int
   /// How many goroutines can run at once (`Runtime.maxProcs`).
   public let processors: Int
@@ -27,11 +27,11 @@ public struct SchedulerStatistics: Sendable {
   public let steals: UInt64
   /// How often a thread gave its processor to another and kept its goroutine.
   public let handoffs: UInt64
-  /// How often a goroutine was stopped because it ran for too long. The runtime stops none yet: 0.
+  /// How often a goroutine was stopped because it ran for too long while others waited.
   public let preemptions: UInt64
-  /// How often a processor was taken from a thread that slept in the kernel without a word. None is taken yet: 0.
+  /// How often a processor was taken from a thread that slept in the kernel without a word.
   public let untoldBlocks: UInt64
-  /// How often a processor was taken from a thread inside `blocking`. None is taken yet: 0.
+  /// How often a processor was taken from a thread inside `blocking`.
   public let syscallRetakes: UInt64
   /// The longest time from asking the world to stop until it stood still.
   public let worstStopTheWorld: Duration
@@ -40,7 +40,7 @@ public struct SchedulerStatistics: Sendable {
     threads = figures.threads
     idleThreads = figures.idleThreads
     spinningThreads = figures.spinningThreads
-    preemptedThreads = 0
+    preemptedThreads = figures.preemptedThreads
     processors = figures.processors
     idleProcessors = figures.idleProcessors
     globalQueueLength = figures.globalQueueLength
@@ -49,9 +49,9 @@ public struct SchedulerStatistics: Sendable {
     switches = figures.switches
     steals = figures.steals
     handoffs = figures.handoffs
-    preemptions = 0
-    untoldBlocks = 0
-    syscallRetakes = 0
+    preemptions = figures.preemptions
+    untoldBlocks = figures.untoldBlocks
+    syscallRetakes = figures.syscallRetakes
     worstStopTheWorld = .nanoseconds(figures.worstStopTheWorld)
   }
 }
@@ -61,8 +61,7 @@ extension Runtime {
   public static var schedulerStatistics: SchedulerStatistics { SchedulerStatistics(.now()) }
 
   /// The calling goroutine's stack as text, and with `all` every other goroutine's as they were at one moment, in the form
-  /// of a fatal report. With `all` the world is stopped meanwhile: a goroutine that runs on without a scheduling point
-  /// delays the caller, and one that waits in a C function does too.
+  /// of a fatal report. With `all` the world is stopped meanwhile, goroutines that compute or sleep in the kernel too.
   ///
   /// The runtime's own functions and goroutines are left out unless GOTRACEBACK is `system` or `crash`.
   @inline(never)
