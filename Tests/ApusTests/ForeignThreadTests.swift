@@ -2,13 +2,13 @@ import Apus
 import Foundation
 import Testing
 
+/// Runs `body` on `count` new threads.
+func startThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+  for number in 0..<count { Thread { body(number) }.start() }
+}
+
 /// Threads that the runtime did not make use channels and wait groups, and block where a goroutine would be parked.
 @Suite struct ForeignThreadTests {
-  /// Runs `body` on `count` new threads.
-  private func startThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-    for number in 0..<count { Thread { body(number) }.start() }
-  }
-
   @Test(arguments: [0, 3])
   func threadsSendToGoroutines(capacity: Int) {
     let numbers = Channel<Int>(capacity: capacity)

@@ -1,11 +1,12 @@
 import Apus
+@testable import ApusRuntime
 import Testing
 
 private let far = Duration.seconds(10_000)
 
 /// The timeout of a select.
 @Suite struct SelectAfterTests {
-  @Test func selectAfterLosesToARealOperationAndIsGone() throws {
+  @Test func selectAfterLosesToARealOperation() throws {
     onGoroutine {
       let channel = Channel<Int>()
       for round in 0..<200 {
@@ -14,6 +15,24 @@ private let far = Duration.seconds(10_000)
         case .first(let value): #expect(value == round)
         case .second: Issue.record("the timeout came first")
         }
+      }
+    }
+  }
+
+  /// Nothing of the timeouts that lost is left in a heap, not even dead: their frames are used again.
+  @Test func selectAfterIsGoneWhenItHasLost() async {
+    await #expect(processExitsWith: .success) {
+      onGoroutine {
+        let (channel, silent) = (Channel<Int>(), Channel<Int>())
+        for round in 0..<100 {
+          go { channel.send(round) }
+          switch select(silent.receiving, channel.receiving, .after(far), .after(.seconds(5_000))) {
+          case .second: break
+          case .first, .third, .fourth: preconditionFailure("the wrong one")
+          }
+        }
+        let heaps = (0..<Runtime.maxProcs).map { sched.pointee.allP[$0]!.timers }
+        precondition(heaps.allSatisfy { $0.pointee.count == 0 }, "timeouts are left")
       }
     }
   }
