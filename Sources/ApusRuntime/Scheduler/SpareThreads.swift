@@ -13,8 +13,12 @@ enum SpareThreads {
 
   private static var places: Int { 4 }
 
-  /// How many of them are filled: a small program is to have few threads at rest.
-  private static var wanted: Int { min(max(Int(sched.pointee.maxProcs.load(ordering: .relaxed)) / 2, 2), places) }
+  /// How many of them are filled: a small program is to have few threads at rest (`IdleThreads.kept`). Beside the spares
+  /// there may be m0's, which cannot end, and one that waits for the clock.
+  private static var wanted: Int {
+    let processors = Int(sched.pointee.maxProcs.load(ordering: .relaxed))
+    return min(max(processors / 2, min(processors, 2)), places)
+  }
 
   /// Whether there is none.
   static var areMissing: Bool {
