@@ -45,6 +45,9 @@ let package = Package(
     .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
     .executableTarget(
+      name: "apus-monitor", dependencies: ["Apus", "CApus", "CStress"], path: "Tests/Programs/monitor",
+      swiftSettings: settings),
+    .executableTarget(
       name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),

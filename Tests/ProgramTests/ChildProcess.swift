@@ -81,7 +81,7 @@ func inheritedEnvironment(_ changes: [String: String] = [:]) -> [String: String]
 }
 
 /// Starts the program in a process group of its own, with an empty signal mask and `streams` as descriptors 0, 1, 2.
-private func spawn(
+func spawn(
   _ executable: String, _ arguments: [String], _ environment: [String: String], streams: [Int32]
 ) throws -> pid_t {
   var actions = posix_spawn_file_actions_t()

@@ -1,0 +1,200 @@
+import Foundation
+import Testing
+
+/// Runs a scenario with so many processors.
+private func monitor(
+  _ arguments: [String], processors: Int, _ changes: [String: String] = [:], timeout: Duration = .seconds(60)
+) throws -> ProgramResult {
+  let environment = inheritedEnvironment(["GOMAXPROCS": "\(processors)"].merging(changes) { $1 })
+  return try run(product("apus-monitor"), arguments, environment: environment, timeout: timeout)
+}
+
+extension Programs {
+  /// Nobody can hold a processor: programs whose goroutines compute for ever or sleep in the kernel.
+  @Suite struct Monitor {
+    /// The numbers in a line of output.
+    private func numbers(_ result: ProgramResult) -> [Int] {
+      result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+    }
+
+    @Test(arguments: ["leaf", "array", "division"])
+    func mainGoesOnBesideAGoroutineThatComputes(example: String) throws {
+      let result = try run(product("busy"), [example], timeout: .seconds(30))
+      #expect(result.status == 0, "\(result)")
+      let line = try #require(
+        result.output.wholeMatch(of: /Hello world: ([a-z]+), after ([0-9]+)\.([0-9][0-9]) s\n/), "\(result)")
+      #expect(line.1 == example, "\(result)")
+      let hundredths = try #require(Int(line.2 + line.3))
+      // 1.00 to 1.05 on a machine of its own; Go's old runtime never printed.
+      #expect((100..<200).contains(hundredths), "\(result)")
+    }
+
+    @Test(arguments: ["leaf", "array", "division"])
+    func withoutTheSignalItHangs(example: String) throws {
+      let environment = inheritedEnvironment(["GODEBUG": "asyncpreemptoff=1"])
+      let result = try run(product("busy"), [example], environment: environment, timeout: .seconds(3))
+      #expect(result.timedOut, "\(result)")
+      #expect(result.output == "", "\(result)")
+    }
+
+    @Test(arguments: ["read-untold", "read-told"], [1, 2, 8])
+    func aReaderHoldsNoProcessor(scenario: String, processors: Int) throws {
+      let result = try monitor([scenario], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output.hasPrefix("others ran true read 42\n"), "\(result)")
+      if processors > 1 { return }
+      let isTold = scenario == "read-told"
+      #expect(result.output.hasSuffix("told \(isTold) untold \(!isTold)\n"), "\(result)")
+    }
+
+    /// Neither found out by asking the kernel, nor by the signal, which would stop it in the call.
+    @Test func withoutDetectionAReaderHoldsTheProcessor() throws {
+      let off = ["GODEBUG": "blockdetectoff=1,asyncpreemptoff=1"]
+      let untold = try monitor(["read-untold"], processors: 1, off, timeout: .seconds(3))
+      #expect(untold.timedOut, "\(untold)")
+      let told = try monitor(["read-told"], processors: 1, off)
+      #expect(told.status == 0, "\(told)")
+    }
+
+    @Test func detectionOffCountsNoBlocks() throws {
+      let result = try monitor(["read-untold"], processors: 1, ["GODEBUG": "blockdetectoff=1"])
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output.hasSuffix("told false untold false\n"), "\(result)")
+    }
+
+    @Test func aThousandHogsNeedFewThreads() throws {
+      let result = try monitor(["many-hogs", "1000"], processors: 2, timeout: .seconds(240))
+      #expect(result.status == 0, "\(result)")
+      let numbers = numbers(result)
+      try #require(numbers.count == 4, "\(result)")
+      #expect(numbers[0] == 1000, "\(result)")
+      #expect((5...80).contains(numbers[1]), "threads: \(result)")
+      // Two seconds at least for all of them.
+      #expect(numbers[2] > 200, "ticks: \(result)")
+      #expect(numbers[3] < 1000, "milliseconds late: \(result)")
+    }
+
+    @Test(arguments: [1, 2, 8])
+    func threadsOfABurstEnd(processors: Int) throws {
+      let result = try monitor(["burst", "100"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      let numbers = numbers(result)
+      try #require(numbers.count == 3, "\(result)")
+      #expect(numbers[0] > 100, "\(result)")
+      #expect(numbers[1] <= processors + 4, "\(result)")
+      #expect(numbers[2] < 10_000, "\(result)")
+    }
+
+    /// Under ten in five seconds, over all threads: nothing wakes up by itself.
+    @Test(arguments: ["idle-main-reads", "idle-goroutine-reads"], [1, 2, 8])
+    func anIdleProgramRests(scenario: String, processors: Int) throws {
+      let program = try RunningProgram(
+        product("apus-monitor"), [scenario], environment: inheritedEnvironment(["GOMAXPROCS": "\(processors)"]))
+      #expect(program.firstOutput() == "ready\n")
+      sleep(for: 2)
+      let before = try program.voluntarySwitches()
+      sleep(for: 5)
+      let after = try program.voluntarySwitches()
+      #expect(before.threads == after.threads)
+      #expect((0..<10).contains(after.switches - before.switches), "\(after.switches - before.switches) switches")
+    }
+
+    @Test(arguments: [1, 2, 8])
+    func theWorldStopsWhateverGoroutinesDo(processors: Int) throws {
+      let result = try monitor(["world-stops"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      let line = try #require(result.output.wholeMatch(of: /dumped 20 longest ([0-9]+) worst true\n/), "\(result)")
+      // A change of the processors and a dump, each some milliseconds.
+      #expect(Int(line.1) ?? .max < 5000, "\(result)")
+    }
+
+    @Test(arguments: [1, 2, 8])
+    func statisticsGrow(processors: Int) throws {
+      let result = try monitor(["statistics"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "preemptions true stopped true\nuntold true\ntold true\n", "\(result)")
+    }
+
+    @Test(arguments: [1, 2])
+    func whoHoldsALockGoesOn(processors: Int) throws {
+      let result = try monitor(["mutex-of-a-hog"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "turns 24 preemptions true\n", "\(result)")
+    }
+
+    @Test(arguments: [1, 2])
+    func whoHoldsTheLockOfMallocGoesOn(processors: Int) throws {
+      let result = try monitor(["malloc-of-a-hog"], processors: processors, ["MALLOC_ARENA_MAX": "1"])
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "over true\n", "\(result)")
+    }
+
+    @Test(arguments: [1, 2])
+    func noCallIsInterrupted(processors: Int) throws {
+      let result = try monitor(["interrupted"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      var calls = 0
+      var signals = 0
+      for line in result.output.split(separator: "\n") {
+        let words = line.split(separator: " ", maxSplits: 2)
+        guard words.count == 3, let outcome = Int(words[0]), let count = Int(words[1]) else { continue }
+        calls += 1
+        signals += count
+        // -3: the system has no such call.
+        #expect(outcome == 0 || outcome == -3, "\(words[2]): \(outcome)")
+      }
+      #expect(calls > 40, "\(result)")
+      #expect(signals > calls, "\(result)")
+    }
+
+    /// EINTR is 4.
+    @Test func theEndOfAChildInterruptsNobody() throws {
+      let result = try monitor(["children"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      let line = try #require(result.output.wholeMatch(of: /children ([0-9]+) \n/), "\(result)")
+      #expect(Int(line.1) ?? 0 > 10, "\(result)")
+    }
+
+    @Test func scheduleTraceHasTheFormOfGos() throws {
+      let result = try monitor(["hogs-for", "300"], processors: 2, ["GODEBUG": "schedtrace=20"])
+      #expect(result.status == 0, "\(result)")
+      #expect(result.errorLines.count > 3, "\(result)")
+      for line in result.errorLines {
+        let form =
+          /SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[01] idlethreads=[0-9]+ runqueue=[0-9]+ \[ [0-9]+ [0-9]+ \] schedticks=\[ [0-9]+ [0-9]+ \]/
+        #expect(line.wholeMatch(of: form) != nil, "\(line)")
+      }
+    }
+
+    @Test func scheduleTraceInDetailHasTheFormOfGos() throws {
+      let result = try monitor(["hogs-for", "300"], processors: 2, ["GODEBUG": "schedtrace=20,scheddetail=1"])
+      #expect(result.status == 0, "\(result)")
+      let number = "(nil|-?[0-9]+)"
+      let forms = try [
+        "S": "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[01] "
+          + "idlethreads=[0-9]+ runqueue=[0-9]+ gcwaiting=(true|false) nmidlelocked=-?[0-9]+ stopwait=[0-9]+ "
+          + "sysmonwait=(true|false)",
+        "P": "  P[01]: status=[0-4] schedtick=[0-9]+ syscalltick=[0-9]+ m=\(number) runqsize=[0-9]+ gfreecnt=[0-9]+ "
+          + "timerslen=[0-9]+",
+        "M": "  M[0-9]+: p=\(number) curg=\(number) locks=[0-9]+ spinning=(true|false) blocked=(true|false) "
+          + "lockedg=\(number)",
+        "G": "  G[0-9]+: status=[0-9]\\([a-zA-Z. ()]*\\) m=\(number) lockedm=\(number)",
+      ].mapValues { try Regex($0) }
+      var seen: [Character: Int] = [:]
+      for line in result.errorLines {
+        let kind = line.first { $0 != " " } ?? " "
+        seen[kind, default: 0] += 1
+        let form = try #require(forms[String(kind)], "\(line)")
+        #expect(try form.wholeMatch(in: line) != nil, "\(line)")
+      }
+      #expect(Set(seen.keys) == ["S", "P", "M", "G"], "\(result)")
+      // Two processors a time, and the four that compute, at least.
+      #expect((seen["P"] ?? 0) == 2 * (seen["S"] ?? 0) && (seen["G"] ?? 0) > 2 * (seen["S"] ?? 0), "\(result)")
+    }
+  }
+}
+
+/// Sleeps on the calling thread.
+private func sleep(for seconds: Double) {
+  Thread.sleep(forTimeInterval: seconds)
+}

@@ -1,0 +1,29 @@
+// Programs whose goroutines compute for long or sleep in the kernel: one scenario a run, named by the first argument, with
+// a number behind it where it takes one. The tests start them as processes of their own, look at them while they run, and
+// read what is left.
+import Apus
+import Glibc
+
+let scenario = CommandLine.arguments.dropFirst().first ?? ""
+let count = CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 0
+
+switch scenario {
+case "spin": spin()
+case "read-untold": readBesideOthers(isTold: false)
+case "read-told": readBesideOthers(isTold: true)
+case "many-hogs": manyHogs(count)
+case "burst": burst(count)
+case "idle-main-reads": idleInRead()
+case "idle-goroutine-reads": idleOnChannel()
+case "world-stops": stopWorldAgainAndAgain()
+case "hogs-for": computeOnEveryProcessor(seconds: Double(count) / 1000)
+case "statistics": growStatistics()
+case "mutex-of-a-hog": lockOfHog()
+case "malloc-of-a-hog": mallocOfHog()
+case "interrupted": interrupted()
+case "children": childrenOfStopped()
+case "sleeping-timeouts": timeoutsBesideDumps()
+default:
+  print("unknown scenario: \(scenario)")
+  exit(64)
+}
