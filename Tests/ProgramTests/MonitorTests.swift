@@ -166,26 +166,28 @@ extension Programs {
       }
     }
 
+    /// The lines of a trace in detail, by their first letter. N stands for a number or nil.
+    private static let traceForms: [Character: String] = {
+      var forms: [Character: String] = [:]
+      forms["S"] =
+        "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[01] idlethreads="
+        + "[0-9]+ runqueue=[0-9]+ gcwaiting=(true|false) nmidlelocked=-?[0-9]+ stopwait=[0-9]+ sysmonwait=(true|false)"
+      forms["P"] =
+        "  P[01]: status=[0-4] schedtick=[0-9]+ syscalltick=[0-9]+ m=N runqsize=[0-9]+ gfreecnt=[0-9]+ timerslen=[0-9]+"
+      forms["M"] = "  M[0-9]+: p=N curg=N locks=[0-9]+ spinning=(true|false) blocked=(true|false) lockedg=N"
+      forms["G"] = "  G[0-9]+: status=[0-9]\\([a-zA-Z. ()]*\\) m=N lockedm=N"
+      return forms.mapValues { $0.replacing("=N", with: "=(nil|-?[0-9]+)") }
+    }()
+
     @Test func scheduleTraceInDetailHasTheFormOfGos() throws {
       let result = try monitor(["hogs-for", "300"], processors: 2, ["GODEBUG": "schedtrace=20,scheddetail=1"])
       #expect(result.status == 0, "\(result)")
-      let number = "(nil|-?[0-9]+)"
-      let forms = try [
-        "S": "SCHED [0-9]+ms: gomaxprocs=2 idleprocs=[0-2] threads=[0-9]+ spinningthreads=[0-9]+ needspinning=[01] "
-          + "idlethreads=[0-9]+ runqueue=[0-9]+ gcwaiting=(true|false) nmidlelocked=-?[0-9]+ stopwait=[0-9]+ "
-          + "sysmonwait=(true|false)",
-        "P": "  P[01]: status=[0-4] schedtick=[0-9]+ syscalltick=[0-9]+ m=\(number) runqsize=[0-9]+ gfreecnt=[0-9]+ "
-          + "timerslen=[0-9]+",
-        "M": "  M[0-9]+: p=\(number) curg=\(number) locks=[0-9]+ spinning=(true|false) blocked=(true|false) "
-          + "lockedg=\(number)",
-        "G": "  G[0-9]+: status=[0-9]\\([a-zA-Z. ()]*\\) m=\(number) lockedm=\(number)",
-      ].mapValues { try Regex($0) }
       var seen: [Character: Int] = [:]
       for line in result.errorLines {
         let kind = line.first { $0 != " " } ?? " "
         seen[kind, default: 0] += 1
-        let form = try #require(forms[String(kind)], "\(line)")
-        #expect(try form.wholeMatch(in: line) != nil, "\(line)")
+        let form = try #require(Self.traceForms[kind], "\(line)")
+        #expect(try Regex(form).wholeMatch(in: line) != nil, "\(line)")
       }
       #expect(Set(seen.keys) == ["S", "P", "M", "G"], "\(result)")
       // Two processors a time, and the four that compute, at least.
