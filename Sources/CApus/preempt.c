@@ -72,6 +72,20 @@ static apus_m *take_spare(apus_sched_head *s) {
   return NULL;
 }
 
+/// Sleeps, stopped, until there is a P for `m`. Mostly the waker has seen to everything. Where the P came directly from
+/// another stopped thread, it lies in `next_p`, and the little that C can do of `Processors.give` is done here.
+static void sleep_for_p(apus_m *m) {
+  apus_m_sleep(m);
+  apus_p_head *p = m->head.next_p;
+  if (p == NULL) return;
+  m->head.next_p = NULL;
+  m->head.p = p;
+  __atomic_store_n(&p->m, m, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->sched_tick, p->sched_tick + 1, __ATOMIC_RELAXED);
+  __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
+}
+
 /// Stands still with what it has until the world goes on. Who starts the world takes the mark away before it wakes, so
 /// whichever of the two takes it decides whether there will be a wake-up.
 static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uintptr_t sp, void *context) {
@@ -86,21 +100,8 @@ static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uint
     __atomic_store_n(&s->stop_wake, 1, __ATOMIC_RELEASE);
     apus_futex_wake(&s->stop_wake, 1);
   }
-  apus_m_sleep(m);
-}
-
-/// Sleeps, stopped, until there is a P for `m`. Mostly the waker has seen to everything. Where the P came directly from
-/// another stopped thread, it lies in `next_p`, and the little that C can do of `Processors.give` is done here.
-static void sleep_for_p(apus_m *m) {
-  apus_m_sleep(m);
-  apus_p_head *p = m->head.next_p;
-  if (p == NULL) return;
-  m->head.next_p = NULL;
-  m->head.p = p;
-  __atomic_store_n(&p->m, m, __ATOMIC_RELAXED);
-  __atomic_store_n(&p->sched_tick, p->sched_tick + 1, __ATOMIC_RELAXED);
-  __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
+  // Where its P was taken meanwhile, since there are fewer now, it goes on when it is given another one.
+  sleep_for_p(m);
 }
 
 /// Gives the P of `m`, which was asked for it, to a spare thread or to another stopped one, and stops. False when there is

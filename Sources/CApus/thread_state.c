@@ -33,38 +33,18 @@ static void task_path(char *path, int32_t tid, const char *name) {
   strcpy(path, name);
 }
 
-/// What the file says: "running" for a thread that has a CPU or waits for one; else the number of the call that it sleeps
-/// in and its arguments, or -1 and two addresses for a sleep outside a call. Nothing else is believed: where a program has
-/// closed all descriptors, the number may be any file's by now.
-static int parse_syscall(const char *text, ssize_t count) {
-  if (count >= 7 && memcmp(text, "running", 7) == 0) return APUS_THREAD_RUNS;
-  ssize_t i = count > 0 && text[0] == '-' ? 1 : 0, digits = i;
-  while (i < count && text[i] >= '0' && text[i] <= '9') i++;
-  if (i == digits || i + 3 > count || memcmp(text + i, " 0x", 3) != 0) return APUS_THREAD_UNKNOWN;
-  return APUS_THREAD_SLEEPS;
-}
-
-int apus_thread_state_by_syscall(int32_t tid, int32_t *descriptor) {
-  char text[64];
-  int32_t fd = __atomic_load_n(descriptor, __ATOMIC_RELAXED);
-  if (fd < 0) {
-    char path[64];
-    task_path(path, tid, "syscall");
-    int32_t opened = open(path, O_RDONLY | O_CLOEXEC), none = -1;
-    if (opened < 0) return APUS_THREAD_UNKNOWN;
-    // Two may ask at once; one descriptor is kept.
-    if (!__atomic_compare_exchange_n(descriptor, &none, opened, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-      close(opened);
-      opened = none;
-    }
-    fd = opened;
-  }
-  // pread: nothing may be taken from a socket or a pipe.
-  int state = parse_syscall(text, pread(fd, text, sizeof text, 0));
-  // Not ours any more, or the thread has ended: the next question opens it anew. It is not closed, since it may be
-  // somebody else's.
-  if (state == APUS_THREAD_UNKNOWN) __atomic_compare_exchange_n(descriptor, &fd, -1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-  return state;
+int apus_thread_state_by_syscall(int32_t tid) {
+  char path[64], text[64];
+  task_path(path, tid, "syscall");
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return APUS_THREAD_UNKNOWN;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return APUS_THREAD_UNKNOWN;
+  // "running" for a thread that has a CPU or waits for one; else the number of the call that it sleeps in and its
+  // arguments, or -1 and two addresses for a sleep outside a call.
+  if (got >= 7 && memcmp(text, "running", 7) == 0) return APUS_THREAD_RUNS;
+  return (text[0] >= '0' && text[0] <= '9') || text[0] == '-' ? APUS_THREAD_SLEEPS : APUS_THREAD_UNKNOWN;
 }
 
 int apus_thread_state_by_stat(int32_t tid) {

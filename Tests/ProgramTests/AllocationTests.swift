@@ -24,22 +24,11 @@ extension Programs {
       #expect((counts["control"] ?? 0) >= 1000, "the counter does not count: \(result)")
       for name in [
         "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends",
-        "select with a timeout", "sleep", "mutex", "yield", "go with an argument", "function of a timer",
+        "select with a timeout", "sleep", "mutex", "yield", "go with an argument",
       ] {
         // A thread that the runtime happens to start meanwhile takes a few blocks; a thousand operations take none.
         #expect((counts[name] ?? .max) < 50, "\(name): \(result.output)")
       }
-    }
-
-    /// The scheduler starts it, where an allocation might wait for ever for a goroutine that was stopped inside malloc: in
-    /// debug builds, too.
-    @Test(arguments: ["1", "2"])
-    func theFunctionOfATimerIsStartedWithoutAnAllocation(processors: String) throws {
-      let result = try run(
-        product("apus-allocations"), environment: inheritedEnvironment(["GOMAXPROCS": processors]))
-      #expect(result.status == 0, "\(result)")
-      let line = try #require(result.output.firstMatch(of: /function of a timer ([0-9]+)\n/), "\(result)")
-      #expect((Int(line.1) ?? .max) < 50, "\(result)")
     }
   }
 }

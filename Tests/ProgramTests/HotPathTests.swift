@@ -30,22 +30,6 @@ extension Programs {
       ["11ApusRuntime17GoroutineRegistryV8takeBack"],
     ]
 
-    /// What gives processors to threads and takes them: while it runs, a goroutine may stand anywhere, with any lock of a
-    /// program's held.
-    private static let monitor: [[String]] = [
-      ["5ClaimO7reenter"], ["5ClaimO6regain"],
-      ["6RetakeO5visit"], ["6RetakeO4stop"], ["6RetakeO12serveStopped"], ["6RetakeO12remindOfHogs"],
-      ["10ProcessorsO4give"], ["10ProcessorsO7handOff"], ["10ProcessorsO13handToStopped"], ["10ProcessorsO6resize"],
-      ["14StoppedThreadsO10resumeNext"], ["14StoppedThreadsO16enqueueReturning"], ["14StoppedThreadsO4take"],
-      ["14StoppedThreadsO21receiveArrivalsLocked"], ["14StoppedThreadsO7enqueue", "FZ"],
-      ["14UnstartedQueueO3put"], ["14UnstartedQueueO9takeFirst"], ["14UnstartedQueueO6remind"],
-      ["12SpareThreadsO3put"], ["12SpareThreadsO4take"], ["12SpareThreadsO6ensure"],
-      ["14TemplateThreadO7request"], ["14TemplateThreadO11requestSpare"], ["14TemplateThreadO5takeP"],
-      ["12StopTheWorldO4stop"], ["12StopTheWorldO3ask"], ["12StopTheWorldO5start"], ["12StopTheWorldO8stopHere"],
-      ["11IdleThreadsO4wait"], ["6SysmonV4poke"], ["6SysmonV23waitForSomethingToWatch"],
-      ["7SyscallO5enter"], ["7SyscallO4exit"],
-    ].map { ["11ApusRuntime" + $0[0]] + $0.dropFirst() }
-
     /// The channel of integers, which the benchmarks use: the specialized code.
     private static let channel: [[String]] = [
       ["4Apus7Channel", "E4send", "Si_Tg"], ["4Apus7Channel", "E7receive", "Si_Tg"],
@@ -65,7 +49,7 @@ extension Programs {
 
     @Test func nothingBetweenParkAndResumeAllocatesOrCounts() throws {
       let code = try Disassembly(of: product("apus-bench"))
-      for parts in Self.scheduler + Self.monitor + Self.channel {
+      for parts in Self.scheduler + Self.channel {
         let functions = code.functions(containing: parts)
         #expect(!functions.isEmpty, "no function contains \(parts)")
         for function in functions {
@@ -82,30 +66,6 @@ extension Programs {
       let making = code.functions(containing: ["4Apus9WaitGroup", "fC"])
       #expect(making.contains { $0.callees.contains { Self.isForbidden($0) } })
       #expect(code.functions(containing: ["no such function"]).isEmpty)
-    }
-
-    /// The handler of the signal that stops goroutines interrupts anything: it and all that it calls ask the kernel, copy
-    /// memory, and do nothing else.
-    @Test func theHandlerCallsNothingButTheKernel() throws {
-      let code = try Disassembly(of: product("apus-bench"))
-      let functions = Dictionary(grouping: code.functions, by: \.symbol)
-      for entry in ["on_preempt", "apus_preempt_pending", "apus_m_wait_for_p"] {
-        var reached: Set<String> = [entry]
-        var left = [entry]
-        while let symbol = left.popLast() {
-          let function = try #require(functions[symbol]?.first, "\(entry) reaches \(symbol)")
-          #expect(!function.instructions.isEmpty)
-          #expect(!function.symbol.hasPrefix("$s"), "\(entry) reaches \(symbol)")
-          let callsPointer = function.instructions.contains { $0.contains("call") && $0.contains("*") }
-          #expect(!callsPointer, "\(symbol) calls a pointer")
-          for callee in function.callees.map(String.init) where callee != symbol {
-            if ["syscall", "memcpy", "getpid", "__errno_location"].contains(callee) { continue }
-            #expect(functions[callee] != nil, "\(symbol) calls \(callee)")
-            if functions[callee] != nil && reached.insert(callee).inserted { left.append(callee) }
-          }
-        }
-        #expect(reached.contains("apus_m_sleep"), "\(entry) reaches \(reached)")
-      }
     }
   }
 }

@@ -11,13 +11,11 @@ enum ThreadState {
     case none
   }
 
-  /// Whether the thread of `m` sleeps now. Half a microsecond, after the first time.
+  /// Whether the thread of `m` sleeps now. Three microseconds.
   static func sleeps(_ m: MRef) -> Bool {
     switch source {
     case .syscallFile:
-      withUnsafeMutablePointer(to: &m.pointee.stateDescriptor) { descriptor in
-        Int(apus_thread_state_by_syscall(m.pointee.head.tid, descriptor)) == Int(APUS_THREAD_SLEEPS)
-      }
+      Int(apus_thread_state_by_syscall(m.pointee.head.tid)) == Int(APUS_THREAD_SLEEPS)
     case .statFile: Int(apus_thread_state_by_stat(m.pointee.head.tid)) == Int(APUS_THREAD_SLEEPS)
     case .none: false
     }
@@ -30,19 +28,10 @@ enum ThreadState {
     return sleeps(m)
   }
 
-  /// The thread of `m`, the calling one, ends: nobody may read what its record's next user does by its descriptor.
-  static func forget(_ m: MRef) {
-    let descriptor = m.pointee.stateDescriptor
-    m.pointee.stateDescriptor = -1
-    if descriptor >= 0 { _ = apus_close(descriptor) }
-  }
-
   /// The best source that works, tried on another thread, `m`'s: of itself a thread is told something else.
   static func probe(_ m: MRef) -> Source {
     let unknown = Int32(APUS_THREAD_UNKNOWN)
-    let bySyscall = withUnsafeMutablePointer(to: &m.pointee.stateDescriptor) {
-      apus_thread_state_by_syscall(m.pointee.head.tid, $0)
-    }
+    let bySyscall = apus_thread_state_by_syscall(m.pointee.head.tid)
     if bySyscall != unknown { return .syscallFile }
     return apus_thread_state_by_stat(m.pointee.head.tid) != unknown ? .statFile : .none
   }

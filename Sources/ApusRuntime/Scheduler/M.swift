@@ -76,10 +76,6 @@ public struct M: ~Copyable {
   package internal(set) var id: Int64 = 0
   /// All Ms, newest first; never taken off. Written before the M is published in `Sched.allM`.
   var allLink: MRef?
-  /// The descriptor by which sysmon asks what the thread does; -1 before it is needed. Opened by whoever asks, closed by
-  /// the thread when it ends.
-  var stateDescriptor: Int32 = -1
-
   #if DEBUG
     /// The ranks of the locks that this thread holds, in the order in which they were taken.
     var ranks: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0, 0, 0)
@@ -106,7 +102,6 @@ public struct M: ~Copyable {
     exiting = false
     spinning = false
     unannounced = 0
-    stateDescriptor = -1
   }
 
   /// The P it holds; nil while it is idle, has lost it (`MWords.claim`), or for a foreign thread's.

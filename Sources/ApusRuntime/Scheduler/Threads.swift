@@ -88,7 +88,6 @@ enum Threads {
     guard currentMOrNil() == m else { return }
     m.enter()
     apus_cpu_timer_stop(m.cM)
-    ThreadState.forget(m)
     m.pointee.head.told = 0
     m.setCurrent(m.g0)
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
@@ -168,7 +167,6 @@ enum Threads {
     let isMain = m.pointee.id == 0
     apus_cpu_timer_stop(m.cM)
     if !isMain { SignalStack.remove(m) }
-    ThreadState.forget(m)
     sched.pointee.lock.lock(m)
     sched.pointee.threadCount -= 1
     if isMain { sched.pointee.deadlock.sleepers += 1 }

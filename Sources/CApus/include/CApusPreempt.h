@@ -78,11 +78,12 @@ void apus_errno_restore(int value);
 
 /// What a thread does, as the kernel tells.
 enum { APUS_THREAD_UNKNOWN = -1, APUS_THREAD_RUNS = 0, APUS_THREAD_SLEEPS = 1 };
-/// By /proc/self/task/TID/syscall, which is opened at the first use and kept in *descriptor (-1 before). When this says
-/// that the thread sleeps, then everything it did before it fell asleep is visible to the caller, and everything the caller
-/// did before is visible to the thread when it wakes: the kernel looks at it under its run queue's lock.
-int apus_thread_state_by_syscall(int32_t tid, int32_t *descriptor);
-/// By /proc/self/task/TID/stat, opened each time: without that order.
+/// By /proc/self/task/TID/syscall. When this says that the thread sleeps, then everything it did before it fell asleep is
+/// visible to the caller, and everything the caller did before is visible to the thread when it wakes: the kernel looks at
+/// it under its run queue's lock. The file is opened each time: a descriptor that is kept for each thread is one that a
+/// program finds among its own, counts, and may close.
+int apus_thread_state_by_syscall(int32_t tid);
+/// By /proc/self/task/TID/stat: without that order.
 int apus_thread_state_by_stat(int32_t tid);
 
 /// Makes the calling thread's sleeps end on time rather than together with others (the default is 50 microseconds late).

@@ -3,8 +3,6 @@
 import AllocationCounter
 import Apus
 
-import struct Synchronization.Atomic
-
 final class Box {
   var value: Int
   init(_ value: Int) { self.value = value }
@@ -107,15 +105,5 @@ measure("go with an argument") {
   for _ in 0..<1000 {
     go(finished) { $0.send(1) }
     _ = finished.receive()
-  }
-}
-
-let fired = Atomic<Int>(0)
-let timer = Goroutine.after(.seconds(1000)) { fired.wrappingAdd(1, ordering: .relaxed) }
-measure("function of a timer") {
-  for _ in 0..<1000 {
-    let before = fired.load(ordering: .relaxed)
-    timer.reset(after: .zero)
-    while fired.load(ordering: .relaxed) == before { Goroutine.yield() }
   }
 }
