@@ -71,7 +71,8 @@ extension Programs {
       #expect((5...80).contains(numbers[1]), "threads: \(result)")
       // Two seconds at least for all of them.
       #expect(numbers[2] > 200, "ticks: \(result)")
-      #expect(numbers[3] < 1000, "milliseconds late: \(result)")
+      // It may be stopped once, and wait for its turn among those that compute, but not until all of them have ended.
+      #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(result)")
     }
 
     @Test(arguments: [1, 2, 8])

@@ -7,8 +7,9 @@ import struct Synchronization.Atomic
 ///
 /// Its lock is one on which goroutines park and threads block. Under it stands no more than a few assignments and list
 /// operations: what can run code that is not ours (the bodies of `onCancel`, closing a channel, which wakes others,
-/// stopping a timer, destroying a cause or a body) is taken out under the lock and done after it. So a callback may use
-/// the context and cancel it again, and two of these locks are never held at once.
+/// stopping a timer, destroying a cause or a body) is taken out under the lock and done after it, and, where it could cancel
+/// the same context and wait for that, after everything below is cancelled (`Aftermath`). So a callback may use the context
+/// and cancel it again, and two of these locks are never held at once.
 final class Cancellation: Registered, @unchecked Sendable {
   // Unchecked: `guarded` is under `word`, `place` under the parent's.
 
@@ -48,7 +49,8 @@ final class Cancellation: Registered, @unchecked Sendable {
   /// Makes a cancellation that is cancelled with `parent`; at once when that is cancelled already.
   init(below parent: Cancellation?) {
     guard let parent, !parent.add(self) else { return }
-    _ = begin(parent.assumedFailure, parent.withLock { $0.cause })
+    var none = Aftermath()
+    _ = begin(parent.assumedFailure, parent.withLock { $0.cause }, &none)
     settle()
   }
 
@@ -113,23 +115,34 @@ final class Cancellation: Registered, @unchecked Sendable {
 
 // Cancelling.
 extension Cancellation {
+  /// What is left to do for those that were cancelled, when all of them are: it may run code that is not ours, by
+  /// starting a body or by releasing what a body or a timer held, and that code may cancel the same context, and wait
+  /// until it is.
+  private struct Aftermath {
+    var hooks: [CancelHook] = []
+    var timers: [Goroutine.Timer] = []
+
+    consuming func take() {
+      for timer in timers { _ = timer.stop() }
+      for hook in hooks { hook.run() }
+    }
+  }
+
   /// Cancels this and all below it, and takes it off its `parent`'s list. When it returns, all of that is cancelled, also
   /// where others were about it. Without effect when it is cancelled already.
   func cancel(_ failure: Context.Failure, _ cause: (any Error)?, below parent: Cancellation?) {
-    guard var below = begin(failure, cause) else { return awaitSettled() }
-    // A list of what is to be done instead of a recursion: the tree may be deeper than a goroutine's stack.
+    var aftermath = Aftermath()
+    guard var below = begin(failure, cause, &aftermath) else { return awaitSettled() }
+    // A list of what is to be done instead of a recursion: the tree may be deeper than a goroutine's stack. All of them
+    // are kept to the end: whoever releases the last one destroys a cause, which is not ours either.
     var begun: [Cancellation] = []
     var foreign: [Cancellation] = []
     while let child = below.popLast() {
-      guard let more = child.begin(failure, cause) else {
-        foreign.append(child)
-        continue
-      }
-      if more.isEmpty {
-        child.settle()
-      } else {
+      if let more = child.begin(failure, cause, &aftermath) {
         begun.append(child)
         below += more
+      } else {
+        foreign.append(child)
       }
     }
     // Whoever cancels one of those has everything below it, and waits for others further below only: waiting leads
@@ -137,11 +150,16 @@ extension Cancellation {
     for child in foreign { child.awaitSettled() }
     for child in begun { child.settle() }
     settle()
-    parent?.remove(self)
+    withExtendedLifetime((begun, foreign)) {
+      parent?.remove(self)
+      aftermath.take()
+    }
   }
 
   /// Cancels this one, and returns those directly below; nil when it is cancelled already, by whomever.
-  private func begin(_ failure: Context.Failure, _ cause: (any Error)?) -> [Cancellation]? {
+  private func begin(
+    _ failure: Context.Failure, _ cause: (any Error)?, _ aftermath: inout Aftermath
+  ) -> [Cancellation]? {
     if hasFailed { return nil }
     typealias Taken = (children: [Cancellation], hooks: [CancelHook], timer: Goroutine.Timer?, channel: Channel<Never>?)
     let taken: Taken? = withLock { guarded in
@@ -159,8 +177,8 @@ extension Cancellation {
       channel.closeReserved()
       advance(.closed)
     }
-    _ = taken.timer?.stop()
-    for hook in taken.hooks { hook.run() }
+    aftermath.hooks += taken.hooks
+    if let timer = taken.timer { aftermath.timers.append(timer) }
     return taken.children
   }
 

@@ -6,7 +6,7 @@ enum FindRunnable {
   /// the thread is to end.
   ///
   /// The order is Go's, with the stopped threads in it: who comes back from the kernel goes before the local queue, who was
-  /// preempted after everything else, unless it has waited for too long.
+  /// preempted after everything else, unless it has waited for too long; it takes turns with goroutines that were put aside.
   static func find(_ m: MRef) -> (g: GRef, inherits: Bool)? {
     while !m.pointee.exiting {
       let p = m.pointee.p.unsafelyUnwrapped
@@ -40,10 +40,13 @@ enum FindRunnable {
         found = (g, false)
       } else if StoppedThreads.resumeNext(.returning, from: m) {
         continue
-      } else if let g = UnstartedQueue.take(on: m) {
+      } else if !p.pointee.hasBegunDeferred, let g = UnstartedQueue.take(on: m) {
+        p.pointee.hasBegunDeferred = true
         return (g, false)
       } else if StoppedThreads.resumeNext(.preempted, from: m) {
         continue
+      } else if let g = UnstartedQueue.take(on: m) {
+        return (g, false)
       } else if let g = goIdle(m) {
         found = (g, false)
       } else {
@@ -97,6 +100,7 @@ enum FindRunnable {
     let p = m.pointee.p.unsafelyUnwrapped
     sched.pointee.lock.lock(m)
     StoppedThreads.receiveArrivalsLocked()
+    SpareThreads.reclaimSuccessorLocked()
     if StopTheWorld.isStopping || StoppedThreads.areWaiting || !UnstartedQueue.isEmpty {
       sched.pointee.lock.unlock(m)
       return nil

@@ -6,6 +6,7 @@ enum IdleLists {
   static func put(_ p: PRef) {
     assert(p.pointee.queue.isEmpty, "a P with work on the idle list")
     assert(!StoppedThreads.areWaiting, "a P on the idle list while a stopped thread waits for one")
+    assert(sched.pointee.head.successor.load(ordering: .relaxed) == nil, "a P on the idle list while a successor waits")
     p.pointee.link = sched.pointee.idleP
     sched.pointee.idleP = p
     sched.pointee.idlePCount.wrappingAdd(1, ordering: .sequentiallyConsistent)

@@ -34,6 +34,9 @@ public struct P: ~Copyable {
   /// The last turn was a thread's that came back from the kernel, or a preempted one's that came before others: the next
   /// one is somebody else's, if anybody waits.
   var hasServedStopped = false
+  /// A goroutine has begun on this P that had been put aside (`UnstartedQueue`): a preempted thread is next where both
+  /// wait. Only the P's thread uses it.
+  var hasBegunDeferred = false
   /// The tick of the last slice that a stopped thread began (`Processors.give`), when that was, and whether the thread had
   /// been stopped for running too long. Written before the tick is raised to it.
   let sliceTick = Atomic<UInt32>(0)

@@ -73,6 +73,7 @@ enum Processors {
       return
     }
     // Since the look above somebody may have come to wait.
+    SpareThreads.reclaimSuccessorLocked()
     if let next = StoppedThreads.take(.returning) ?? StoppedThreads.take(.preempted) {
       give(p, to: next)
       sched.pointee.lock.unlock(m)
@@ -133,6 +134,7 @@ enum Processors {
       }
     }
     sched.pointee.maxProcs.store(Int32(count), ordering: .releasing)
+    SpareThreads.reclaimSuccessorLocked()
     var withWork: PRef?
     var resumed: MRef?
     for index in (0..<count).reversed() {

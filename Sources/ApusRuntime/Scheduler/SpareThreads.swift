@@ -49,7 +49,8 @@ enum SpareThreads {
 
   /// Sees to it that a goroutine can be stopped: that there is a spare; or, while one is being created, which may take as
   /// long as a stopped goroutine holds the lock of malloc, that another stopped thread takes over (`SchedHead.successor`).
-  /// Only sysmon calls it, on `m`, and takes the successor back at its next visit.
+  /// Only sysmon calls it, on `m`. The successor
+  /// is taken back at its next visit, or when a P goes idle before.
   static func ensure(_ m: MRef) {
     if !areMissing { return }
     sched.pointee.lock.lock(m)
@@ -71,9 +72,16 @@ enum SpareThreads {
   static func reclaimSuccessor(_ m: MRef) {
     if sched.pointee.head.successor.load(ordering: .relaxed) == nil { return }
     sched.pointee.lock.lock(m)
-    if let next = sched.pointee.head.successor.exchange(nil, ordering: .acquiringAndReleasing) {
-      StoppedThreads.enqueue(next)
-    }
+    reclaimSuccessorLocked()
     sched.pointee.lock.unlock(m)
+  }
+
+  /// The same under `Sched.lock`: before a P goes idle, too. It waits for a P as those in the queues do, and with all of
+  /// them idle sysmon makes no visits.
+  static func reclaimSuccessorLocked() {
+    guard sched.pointee.head.successor.load(ordering: .relaxed) != nil,
+      let next = sched.pointee.head.successor.exchange(nil, ordering: .acquiringAndReleasing)
+    else { return }
+    StoppedThreads.enqueue(next)
   }
 }

@@ -148,6 +148,7 @@ enum StoppedThreads {
     }
     let p = Processors.release(m)
     p.pointee.hasServedStopped = kind == .returning || isDue
+    if kind == .preempted { p.pointee.hasBegunDeferred = false }
     Processors.give(p, to: next, isHog: kind == .preempted && !isDue)
     sched.pointee.lock.unlock(m)
     if m.pointee.spinning { Spinning.stop(m) }

@@ -149,4 +149,31 @@ import Testing
       while released.count < 2 { Goroutine.yield() }
     }
   }
+
+  /// So is what a timer holds, and only when the context is cancelled for those who wait for that.
+  @Test func releasesTheCauseOfATimeout() throws {
+    try checking { found in
+      final class Prober: Error, @unchecked Sendable {
+        // Unchecked: set once, before the context is cancelled.
+        var cancel: (@Sendable ((any Error)?) -> Void)?
+        let released: Counter
+        init(_ released: Counter) { self.released = released }
+        deinit {
+          cancel?(nil)
+          released.add()
+        }
+      }
+      let released = Counter()
+      func limited() -> @Sendable ((any Error)?) -> Void {
+        let prober = Prober(released)
+        let (_, cancel) = Context.background.timeout(.seconds(3600), cause: prober)
+        prober.cancel = cancel
+        return cancel
+      }
+      let cancel = limited()
+      found.check(released.count == 0, "the timer does not keep the cause")
+      cancel(nil)
+      found.check(eventually { released.count == 1 }, "the timer still keeps the cause")
+    }
+  }
 }
