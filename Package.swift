@@ -58,6 +58,9 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(
       name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),
+    .executableTarget(
+      name: "network-scenarios", dependencies: ["Apus", "ApusRuntime", "CApus"], path: "Tests/Programs/network",
+      swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",

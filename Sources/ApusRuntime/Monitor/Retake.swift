@@ -39,6 +39,7 @@ enum Retake {
     if StopTheWorld.isStopping { return (0, Int64.max) }
     serveStopped(now, on: m)
     let idle = sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent)
+    let nextPoll = poll(now, isFull: idle == 0, on: m)
     // While a P is idle, an idle thread waits for the timers.
     let timer = idle == 0 ? Timers.earliest() : TimerHeap.none
     let demand = Demand(
@@ -46,7 +47,7 @@ enum Retake {
       byHogs: sched.pointee.preempted.count.load(ordering: .relaxed) != 0 || !UnstartedQueue.isEmpty,
       isServed: idle + sched.pointee.spinning.load(ordering: .relaxed) > 0)
     var retaken = 0
-    var next = min(timer > now ? timer : Int64.max, remindOfHogs(now), UnstartedQueue.remind(now))
+    var next = min(timer > now ? timer : Int64.max, remindOfHogs(now), UnstartedQueue.remind(now), nextPoll)
     var candidate: (p: PRef, owner: MRef, overdue: Int64)?
     for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .relaxed)) {
       guard let p = sched.pointee.allP[index], p.pointee.status == .running, let owner = p.pointee.m,
@@ -95,6 +96,15 @@ enum Retake {
       next = min(next, now &+ stop(candidate.owner, candidate.p, on: m))
     }
     return (retaken, next)
+  }
+
+  /// Go's sysmon polls the network when nobody has for 10 ms. While every P has a goroutine, here it does so after one:
+  /// what is ready then waits for a slice's end at the most. When it is to look again.
+  private static func poll(_ now: Int64, isFull: Bool, on m: MRef) -> Int64 {
+    if !Netpoll.isInUse { return Int64.max }
+    var ready = Netpoll.pollIfStale(now, isFull ? 1_000_000 : 10_000_000, on: m)
+    Park.inject(&ready)
+    return isFull && Netpoll.hasWaiters ? now &+ 1_000_000 : Int64.max
   }
 
   /// Notes which slice and which region the P is in; true when the slice is a new one.

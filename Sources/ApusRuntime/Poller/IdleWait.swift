@@ -1,14 +1,16 @@
 import CApus
 import Synchronization
 
-/// The wait of an idle thread for the clock: the part of Go's `findRunnable` around its blocking `netpoll`, and
-/// `wakeNetPoller`. Today only the clock ends it; what else an idle process waits for belongs inside `block(until:)`.
+/// The wait of an idle thread for the clock and the poller: the part of Go's `findRunnable` around its blocking `netpoll`,
+/// and `wakeNetPoller`.
 ///
 /// At most one thread waits here, without a P; the other idle ones sleep on their own notes until they are handed a P.
-/// Whoever goes idle looks at the timers of all Ps: when there are any and nobody waits for them, it does; when somebody
-/// waits, but for longer, it has that one look again. When the time has come the thread takes an idle P and runs what is
-/// due. When no P is idle, every P has a thread, which looks at its own timers at each scheduling and at all Ps' before
-/// it goes idle.
+/// Whoever goes idle looks at the timers of all Ps and at the number of goroutines that wait for a descriptor: when there
+/// are any and nobody waits for them, it does; when somebody waits, but for longer, it has that one look again. When an
+/// event or the time has come the thread takes an idle P and runs what is due. When no P is idle, every P has a thread,
+/// which looks at its own timers at each scheduling, and at all Ps' and the poller before it goes idle.
+///
+/// It waits in the poller, or on a futex as long as the process has none.
 ///
 /// ## No timer is overlooked
 ///
@@ -42,6 +44,16 @@ import Synchronization
 ///
 /// If the one reads `lastPoll` before it was exchanged, the other reads `nextWhen` after it was stored.
 ///
+/// A thread that is not the runtime's, or a P that is handed off, and a goroutine that waits for a descriptor: the same,
+/// with the count of waiters in place of `nextWhen`.
+///
+/// ## The poller's beginning
+///
+/// Whether to wait on the futex or in the poller is decided by `Netpoll.isInitialised`, which is read before
+/// `interrupted` and, by an interruption, after it was set. So where the waiter reads false and is on its way to the futex
+/// when the poller comes into being, `moveToPoller` ends that wait; and where an interruption reads false, and so wakes
+/// the futex, a waiter that has read true sees `interrupted` set, and does not wait.
+///
 /// ## A P goes idle with timers in its heap
 ///
 /// They stay there. It goes idle either through `FindRunnable`, whose thread then comes here, with the P on the idle
@@ -60,15 +72,22 @@ public struct IdleWait: ~Copyable {
 
   init() {}
 
-  /// Blocks the calling thread until `when` or an interruption.
+  /// Blocks the calling thread until `when`, an event, or an interruption. Whom the events have woken.
   ///
   /// It asks to be woken earlier by as much as it was woken too late before, and spends the rest spinning: the CPU has
   /// nothing else to do, and would be on its way out of its sleep otherwise. At most an eighth of the wait, and at most
   /// 60 microseconds.
-  private func block(until when: Int64) {
-    while interrupted.load(ordering: .acquiring) == 0 {
-      let now = Clock.nanotime()
-      let left = when &- now
+  private func block(until when: Int64, on m: MRef) -> GQueue {
+    var woken = GQueue()
+    while woken.count == 0 {
+      // In this order: see "The poller's beginning".
+      let hasPoller = Netpoll.isInitialised
+      if interrupted.load(ordering: .sequentiallyConsistent) != 0 { break }
+      if when == TimerHeap.none {
+        if hasPoller { woken = Netpoll.poll(-1, on: m) }
+        break
+      }
+      let left = when &- Clock.nanotime()
       if left <= 0 { break }
       let average = oversleep.load(ordering: .relaxed)
       let early = min(average &+ average / 4, left / 8)
@@ -76,12 +95,17 @@ public struct IdleWait: ~Copyable {
         for _ in 0..<20 { apus_spin_hint() }
         continue
       }
-      Futex.wait(address, while: 0, nanoseconds: left &- early)
-      if interrupted.load(ordering: .relaxed) != 0 { break }
+      if hasPoller {
+        woken = Netpoll.poll(left &- early, on: m)
+      } else {
+        Futex.wait(address, while: 0, nanoseconds: left &- early)
+      }
+      if interrupted.load(ordering: .relaxed) != 0 || woken.count > 0 { break }
       let late = min(max(Clock.nanotime() &- (when &- early), 0), Self.longestOversleep)
       oversleep.store(average &+ (late &- average) / 8, ordering: .relaxed)
     }
     interrupted.store(0, ordering: .sequentiallyConsistent)
+    return woken
   }
 
   private static var longestOversleep: Int64 { 48_000 }
@@ -90,7 +114,15 @@ public struct IdleWait: ~Copyable {
 
   /// Ends the wait, or the next one (Go's `netpollBreak`).
   private func interrupt() {
-    if interrupted.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
+    if interrupted.exchange(1, ordering: .sequentiallyConsistent) != 0 { return }
+    if Netpoll.isInitialised { Netpoll.interrupt() } else { Futex.wake(address) }
+  }
+
+  /// The poller has just come into being: whoever waits on the futex is to wait there.
+  func moveToPoller() {
+    if interrupted.exchange(1, ordering: .sequentiallyConsistent) != 0 { return }
+    Futex.wake(address)
+    Netpoll.interrupt()
   }
 
   private var address: UnsafeMutablePointer<UInt32> {
@@ -101,8 +133,8 @@ public struct IdleWait: ~Copyable {
     }
   }
 
-  /// A timer for `when` was armed: makes sure that somebody looks at it in time (Go's `wakeNetPoller`). The caller holds
-  /// no lock.
+  /// A timer for `when` was armed: makes sure that somebody looks at it in time (Go's `wakeNetPoller`), and at the poller.
+  /// The caller holds no lock.
   static func wake(for when: Int64) {
     if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 {
       let until = sched.pointee.idleWait.pollUntil.load(ordering: .sequentiallyConsistent)
@@ -119,44 +151,54 @@ public struct IdleWait: ~Copyable {
   /// it waits here for none. The caller holds no lock.
   static func endIfInVain() {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 && !Timers.arePending {
+    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 && !Timers.arePending
+      && !Netpoll.hasWaiters
+    {
       sched.pointee.idleWait.interrupt()
     }
   }
 
-  /// The thread of `m` has no P and nothing to do: waits for the clock if nobody does and there is something to wait
-  /// for, else sleeps until it is handed a P. It has one when this returns, and looks for work again.
+  /// The thread of `m` has no P and nothing to do: waits for the clock and the poller if nobody does and there is
+  /// something to wait for, else sleeps until it is handed a P. It has one when this returns, and looks for work again.
   static func waitOrStop(_ m: MRef) {
     // The look that follows is the announcement.
     m.pointee.unannounced = 0
     let until = Timers.earliest()
-    if until == TimerHeap.none {
+    if until == TimerHeap.none && !Netpoll.hasWaiters {
       Threads.stop(m)
       return
     }
     if sched.pointee.idleWait.lastPoll.exchange(0, ordering: .sequentiallyConsistent) == 0 {
       let others = sched.pointee.idleWait.pollUntil.load(ordering: .sequentiallyConsistent)
-      if others == 0 || others > until { sched.pointee.idleWait.interrupt() }
+      if until != TimerHeap.none && (others == 0 || others > until) { sched.pointee.idleWait.interrupt() }
       Threads.stop(m)
       return
     }
     sched.pointee.idleWait.pollUntil.store(until, ordering: .sequentiallyConsistent)
-    if Timers.arePending { sched.pointee.idleWait.block(until: until) }
+    var woken = GQueue()
+    if Timers.arePending || Netpoll.hasWaiters { woken = sched.pointee.idleWait.block(until: until, on: m) }
     sched.pointee.idleWait.pollUntil.store(0, ordering: .sequentiallyConsistent)
     sched.pointee.idleWait.lastPoll.store(max(Clock.nanotime(), 1), ordering: .sequentiallyConsistent)
     sched.pointee.lock.lock(m)
     let p = StopTheWorld.isStopping ? nil : IdleLists.takeP()
     sched.pointee.lock.unlock(m)
     guard let p else {
+      Park.inject(&woken)
       // Now sysmon has to look after what is due.
       Sysmon.expect(Timers.earliest())
       Threads.stop(m)
       return
     }
     Processors.acquire(p, for: m)
+    var hasWork = false
+    if woken.count > 0 {
+      Park.ready(&woken, on: m)
+      hasWork = true
+    }
+    if Expiry.checkAll(on: m) { hasWork = true }
     // Without work it is counted as a spinner, so that others know of somebody who looks. With work it was none, and need
     // not start the next.
-    if !Expiry.checkAll(on: m) {
+    if !hasWork {
       Spinning.start(m)
     } else if sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent) == 0 {
       Sysmon.expect(Timers.earliest())

@@ -90,7 +90,7 @@ struct DeadlockDetector {
   private static func verdict(_ m: MRef) -> Verdict {
     let idle = Int64(sched.pointee.head.idleMCount.load(ordering: .relaxed)) + sched.pointee.deadlock.lockedIdle
     if !sched.pointee.deadlock.isOn || sched.pointee.threadCount != idle { return .alive }
-    if sched.pointee.deadlock.foreign > 0 || Timers.arePending { return .alive }
+    if sched.pointee.deadlock.foreign > 0 || Timers.arePending || Netpoll.hasWaiters { return .alive }
     // A report in progress holds others up for ever.
     if StopTheWorld.isStopping { return .alive }
     let known = sched.pointee.threadCount + sched.pointee.deadlock.sleepers

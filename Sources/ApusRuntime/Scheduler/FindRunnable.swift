@@ -28,6 +28,7 @@ enum FindRunnable {
         }
       }
       // Now and then the global queue first: two goroutines that wake each other could keep a P for ever.
+      if p.pointee.schedTick % 61 == 0 { Netpoll.checkIfStale(on: m) }
       let found: (g: GRef, inherits: Bool)
       if p.pointee.schedTick % 61 == 0, let g = takeGlobal(m, limit: 1) {
         found = (g, false)
@@ -36,7 +37,12 @@ enum FindRunnable {
         return (g, false)
       } else if let taken = OwnerQueue(p).take() {
         found = taken
-      } else if let g = takeGlobal(m, limit: Int.max) ?? steal(m) {
+      } else if let g = takeGlobal(m, limit: Int.max) {
+        found = (g, false)
+      } else if Netpoll.check(on: m), let taken = OwnerQueue(p).take() {
+        // Before others are robbed: what waits for a descriptor is nobody's yet.
+        found = taken
+      } else if let g = steal(m) {
         found = (g, false)
       } else if StoppedThreads.resumeNext(.returning, from: m) {
         continue

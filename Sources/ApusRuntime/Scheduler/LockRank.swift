@@ -9,6 +9,10 @@ public enum LockRank: UInt8 {
   case channel = 10
   /// The waiters of a semaphore root.
   case semaphore = 20
+  /// A descriptor's waiters and deadlines. Below the timers: deadlines are armed under it.
+  case pollDescriptor = 25
+  /// The poller's first use, and its free records.
+  case pollPool = 27
   /// A P's timers, and the records that are at home there. Above the channels: a goroutine that blocks on a timer's
   /// channel arms it under the channel's lock.
   case timers = 30

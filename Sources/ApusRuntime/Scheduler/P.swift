@@ -58,6 +58,9 @@ public struct P: ~Copyable {
   /// Goroutines spawned less goroutines ended on this P; the sum over all Ps is the number that live.
   let liveBalance = Atomic<Int64>(0)
   var stacks: StackCache
+  /// Goroutines that began to wait for a descriptor on this P less those that were woken on it; the sum over all Ps is
+  /// the number that wait (`Netpoll.hasWaiters`). Read by others without order.
+  let ioWaiters = Atomic<Int64>(0)
 
   /// In `Sched.starting`: the thread is counted as one that looks for work. Under `Sched.lock`.
   var startsSpinning = false
@@ -118,7 +121,7 @@ package struct GQueue {
 
   private(set) var first: GRef?
   private var last: GRef?
-  private(set) var count = 0
+  package private(set) var count = 0
 
   mutating func append(_ g: GRef) {
     g.pointee.link = nil

@@ -111,6 +111,21 @@ public enum Park {
     if !isNext { Spinning.wakeIfIdle() }
   }
 
+  /// Makes all of `batch` runnable, in order, on the global queue; for a thread without a P (Go's `injectglist`). None is
+  /// a foreign thread's.
+  package static func inject(_ batch: inout GQueue) {
+    if batch.count == 0 { return }
+    var runnable = GQueue()
+    while let g = batch.removeFirst() {
+      assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
+      g.pointee.waitReason = .none
+      g.pointee.setStatus(.runnable)
+      runnable.append(g)
+    }
+    GlobalQueue.put(runnable)
+    Spinning.wakeIfIdle()
+  }
+
   /// Lets the others run: the current goroutine goes to the end of its P's queue (Go's `Gosched`). At once when there are
   /// none, except that every 61st call looks everywhere.
   @inline(never)

@@ -83,7 +83,7 @@ enum Processors {
     IdleLists.put(p)
     let when = p.pointee.timers.nextWhen.load(ordering: .sequentiallyConsistent)
     sched.pointee.lock.unlock(m)
-    if when != TimerHeap.none { IdleWait.wake(for: when) }
+    if when != TimerHeap.none || Netpoll.hasWaiters { IdleWait.wake(for: when) }
   }
 
   /// Gives `p` to a thread that came back from the kernel, or to a preempted one where there is nothing else to run on it.

@@ -69,8 +69,10 @@ public struct Sched: ~Copyable {
   /// When one of them was last given a P.
   let lastHogResumed = Atomic<Int64>(0)
 
-  /// Who waits for the clock.
+  /// Who waits for the clock and the poller.
   let idleWait = IdleWait()
+  /// Descriptors, and who waits for them.
+  var netpoll = Netpoll()
   let slices = Slices()
   /// Who watches the Ps.
   let sysmon = Sysmon()

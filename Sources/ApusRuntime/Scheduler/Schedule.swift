@@ -78,12 +78,12 @@ enum Schedule {
     return next
   }
 
-  /// False when the scheduler loop has to be passed: somebody stops the world, it is the global queue's turn, or a timer
-  /// is due.
+  /// False when the scheduler loop has to be passed: somebody stops the world, it is the global queue's and the poller's
+  /// turn, or a timer is due.
   @inline(__always)
   static func mayPickLocally(_ p: PRef) -> Bool {
-    p.pointee.attention.load(ordering: .relaxed) == 0 && (p.pointee.schedTick % 61 != 0 || GlobalQueue.isEmpty)
-      && !Expiry.isDue(p)
+    p.pointee.attention.load(ordering: .relaxed) == 0
+      && (p.pointee.schedTick % 61 != 0 || (GlobalQueue.isEmpty && !Netpoll.isInUse)) && !Expiry.isDue(p)
   }
 
   /// Makes `g` the running goroutine of `m` (the state; the registers follow).

@@ -13,6 +13,7 @@ public enum WaitReason: UInt8 {
   case rwMutexLock
   case conditionWait
   case stoppingTheWorld
+  case ioWait
 
   /// Go's words for it.
   package var text: StaticString {
@@ -30,6 +31,7 @@ public enum WaitReason: UInt8 {
     case .rwMutexLock: "sync.RWMutex.Lock"
     case .conditionWait: "sync.Cond.Wait"
     case .stoppingTheWorld: "stopping the world"
+    case .ioWait: "IO wait"
     }
   }
 }

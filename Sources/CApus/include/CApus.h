@@ -13,6 +13,7 @@
 #include "CApusGlobals.h"
 #include "CApusLayout.h"
 #include "CApusMachine.h"
+#include "CApusNetwork.h"
 #include "CApusPreempt.h"
 #include "CApusSwitch.h"
 #include "CApusUnwind.h"
