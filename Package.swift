@@ -13,6 +13,7 @@ let package = Package(
   products: [
     .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusPreemptionPoints", targets: ["ApusPreemptionPoints"]),
+    .library(name: "ApusNet", targets: ["ApusNet"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -25,6 +26,7 @@ let package = Package(
     .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
     .target(name: "ApusPreemptionPoints", dependencies: ["CApus"]),
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .target(name: "ApusNet", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
@@ -59,14 +61,15 @@ let package = Package(
     .executableTarget(
       name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),
     .executableTarget(
-      name: "network-scenarios", dependencies: ["Apus", "ApusRuntime", "CApus"], path: "Tests/Programs/network",
-      swiftSettings: settings),
+      name: "network-scenarios", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"],
+      path: "Tests/Programs/network", swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",
       swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
-    .testTarget(name: "ApusTests", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(
+      name: "ApusTests", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )
