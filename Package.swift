@@ -28,7 +28,7 @@ let package = Package(
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .target(name: "ApusNet", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
     .executableTarget(
-      name: "apus-bench", dependencies: ["Apus", "ApusRuntime"], path: "Benchmarks/apus-bench",
+      name: "apus-bench", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
     .target(name: "CStress", path: "Benchmarks/CStress"),
     .executableTarget(

@@ -25,6 +25,8 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("rwmutex", rwMutex),
   ("hog", hog),
   ("blocking", blockingCalls),
+  ("echo_server", echoServer),
+  ("tcp_echo", tcpEcho),
   ("clock", clockReads),
   ("cpus", processorCount),
 ]
