@@ -63,6 +63,9 @@ let package = Package(
     .executableTarget(
       name: "network-scenarios", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"],
       path: "Tests/Programs/network", swiftSettings: settings),
+    .executableTarget(
+      name: "signal-scenarios", dependencies: ["Apus", "ApusNet"], path: "Tests/Programs/signals",
+      swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",

@@ -346,8 +346,6 @@ int apus_set_nonblocking(int fd, int on) {
 
 int apus_unlink(const char *path) { return (int)outcome(unlink(path)); }
 
-int apus_is_writing(void) { return is_writing; }
-
 static void on_pipe(int signal) {
   if (is_writing) return;
   int saved_errno = errno;
@@ -358,7 +356,14 @@ static void on_pipe(int signal) {
   errno = saved_errno;
 }
 
+static _Atomic int pipes_are_guarded;
+
+void apus_pipe_guard_again(void) {
+  if (atomic_load(&pipes_are_guarded)) apus_pipe_guard();
+}
+
 void apus_pipe_guard(void) {
+  atomic_store(&pipes_are_guarded, 1);
   struct sigaction present, action = {.sa_handler = on_pipe, .sa_flags = SA_RESTART | SA_ONSTACK};
   sigemptyset(&action.sa_mask);
   // A handler of the program's, or its wish to ignore the signal, keeps the process alive as well as ours does.

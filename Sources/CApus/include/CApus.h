@@ -14,6 +14,7 @@
 #include "CApusLayout.h"
 #include "CApusMachine.h"
 #include "CApusNetwork.h"
+#include "CApusNotify.h"
 #include "CApusPreempt.h"
 #include "CApusSwitch.h"
 #include "CApusUnwind.h"

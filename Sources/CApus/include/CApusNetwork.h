@@ -117,14 +117,13 @@ int apus_pipe(int fds[2]);
 /// Sets or clears O_NONBLOCK; 1 when it was set before, 0 when not.
 int apus_set_nonblocking(int fd, int on);
 int apus_unlink(const char *path);
-/// Whether the calling thread is inside `apus_write_guarded` or `apus_write_vectors`; for handlers of SIGPIPE.
-int apus_is_writing(void);
 /// Sees to it that a write of ours to a pipe without a reader fails with EPIPE and does not kill the process. Any other
 /// write still raises SIGPIPE, with whatever the program or the system has it do.
 ///
 /// It installs a handler of SIGPIPE where there is none. The handler returns when its thread is inside
-/// `apus_write_guarded` or `apus_write_vectors`; else it does what the default is, and the process ends. To be called
-/// again after somebody else's handler has gone.
+/// `apus_write_guarded` or `apus_write_vectors`; else it does what the default is, and the process ends.
 void apus_pipe_guard(void);
+/// The same if it was called before: another handler of ours has gone.
+void apus_pipe_guard_again(void);
 
 #endif

@@ -1,0 +1,16 @@
+// Signals that a program wants to be told of.
+#ifndef CAPUS_NOTIFY_H
+#define CAPUS_NOTIFY_H
+
+#include <stdint.h>
+
+/// From now on `signal` (1 to 64) sets its bit for `apus_signal_take`, and the eventfd `fd`, always the same, is written
+/// to. What was to happen before is kept. 0 or a negative errno.
+int apus_signal_notify(int signal, int fd);
+/// `signal` does again what it did before `apus_signal_notify`. When this returns, no handler is on its way to set the
+/// signal's bit.
+void apus_signal_restore(int signal);
+/// The signals that have come since the last call: bit n - 1 for signal n.
+uint64_t apus_signal_take(void);
+
+#endif

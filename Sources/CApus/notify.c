@@ -1,0 +1,55 @@
+// The handler of signals that a program wants to be told of (Go's sigsend). It does what a handler may: two atomic
+// operations and a write.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "CApus.h"
+
+// Bit n - 1: signal n has come and nobody has taken it.
+static _Atomic uint64_t pending;
+// Handlers that run.
+static _Atomic int delivering;
+// Written before the first handler is installed, and never changed.
+static int event_descriptor = -1;
+// What a signal did before; of those that are told of. The caller's lock protects it.
+static struct sigaction previous[65];
+static uint64_t installed;
+
+static uint64_t bit(int signal) { return (uint64_t)1 << (signal - 1); }
+
+static void on_notified(int signal) {
+  int saved_errno = errno;
+  atomic_fetch_add(&delivering, 1);
+  // When the bit was set already, whoever set it has woken the reader or is about to.
+  if ((atomic_fetch_or(&pending, bit(signal)) & bit(signal)) == 0) {
+    uint64_t one = 1;
+    ssize_t written = write(event_descriptor, &one, sizeof one);
+    (void)written;
+  }
+  atomic_fetch_sub(&delivering, 1);
+  errno = saved_errno;
+}
+
+int apus_signal_notify(int signal, int fd) {
+  event_descriptor = fd;
+  if (installed & bit(signal)) return 0;
+  struct sigaction action = {.sa_handler = on_notified, .sa_flags = SA_RESTART | SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  if (sigaction(signal, &action, &previous[signal]) < 0) return -errno;
+  installed |= bit(signal);
+  return 0;
+}
+
+void apus_signal_restore(int signal) {
+  if ((installed & bit(signal)) == 0) return;
+  installed &= ~bit(signal);
+  sigaction(signal, &previous[signal], NULL);
+  if (signal == SIGPIPE) apus_pipe_guard_again();
+  while (atomic_load(&delivering) != 0) sched_yield();
+}
+
+uint64_t apus_signal_take(void) { return atomic_exchange(&pending, 0); }
