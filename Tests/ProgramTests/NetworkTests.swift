@@ -2,10 +2,10 @@ import Testing
 
 /// Runs a scenario with so many processors.
 private func network(
-  _ scenario: String, processors: Int, timeout: Duration = .seconds(60)
+  _ arguments: String..., processors: Int, timeout: Duration = .seconds(60)
 ) throws -> ProgramResult {
   let environment = inheritedEnvironment(["GOMAXPROCS": "\(processors)"])
-  return try run(product("network-scenarios"), [scenario], environment: environment, timeout: timeout)
+  return try run(product("network-scenarios"), arguments, environment: environment, timeout: timeout)
 }
 
 extension Programs {
@@ -44,6 +44,50 @@ extension Programs {
       let result = try network("monitor-polls", processors: 1)
       #expect(result.status == 0, "\(result)")
       #expect(result.output == "0 1 ready\n", "\(result)")
+    }
+  }
+  /// Descriptors: what is taken is given back, and what happens when there are none.
+  @Suite struct Descriptors {
+    @Test(arguments: [1, 2, 8])
+    func connectionsLeaveNone(processors: Int) throws {
+      let result = try network("cycles", "10000", processors: processors, timeout: .seconds(120))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "left over 0\n", "\(result)")
+    }
+
+    @Test func failuresLeaveNone() throws {
+      let result = try network("failures", "100", processors: 2)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "failures 600 left over 0\n", "\(result)")
+    }
+
+    @Test(arguments: [1, 2])
+    func acceptingWaitsForOne(processors: Int) throws {
+      let result = try network("no-descriptor-to-accept", processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "0 [1, 2]\n", "\(result)")
+    }
+
+    @Test(arguments: [1, 2])
+    func theWaitEndsWithDeadlineAndListener(processors: Int) throws {
+      let result = try network("no-descriptor-ends", processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "timedOut closed at once\n", "\(result)")
+    }
+
+    @Test func openingWithoutOneIsAnError() throws {
+      let result = try network("no-descriptor-to-open", processors: 2)
+      #expect(result.status == 0, "\(result)")
+      let operations = [
+        "dial 127.0.0.1:1", "listen 127.0.0.1:1", "listen 127.0.0.1:1", "dial /tmp/x", "listen /tmp/x", "open pipe",
+      ]
+      #expect(result.output == operations.map { "\($0): too many open files\n" }.joined(), "\(result)")
+    }
+
+    @Test func thePollerMayBeginLater() throws {
+      let result = try network("no-descriptor-for-the-poller", processors: 2)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "24\ntrue\n", "\(result)")
     }
   }
 }
