@@ -1,5 +1,10 @@
-// The handler of signals that a program wants to be told of (Go's sigsend). It does what a handler may: two atomic
+// The handler of signals that a program wants to be told of (Go's sigsend). It does what a handler may: atomic
 // operations and a write.
+//
+// A thread may have been given a signal for the handler, and not have come to its first instruction, when the program
+// stops to be told of that signal. Who stops gives the signal back what it did before, clears its bit in `installed`, and
+// waits until no handler runs that `delivering` counts. A handler that counts itself later than that finds the bit
+// clear, and sends the signal again, to whatever it does now. So each is either told or does what it did before.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
@@ -15,15 +20,23 @@ static _Atomic uint64_t pending;
 static _Atomic int delivering;
 // Written before the first handler is installed, and never changed.
 static int event_descriptor = -1;
-// What a signal did before; of those that are told of. The caller's lock protects it.
+// Signals that are told of. Written under the caller's lock.
+static _Atomic uint64_t installed;
+// What they did before. The caller's lock protects it.
 static struct sigaction previous[65];
-static uint64_t installed;
 
 static uint64_t bit(int signal) { return (uint64_t)1 << (signal - 1); }
 
 static void on_notified(int signal) {
   int saved_errno = errno;
   atomic_fetch_add(&delivering, 1);
+  if ((atomic_load(&installed) & bit(signal)) == 0) {
+    // Blocked until this handler returns.
+    kill(getpid(), signal);
+    atomic_fetch_sub(&delivering, 1);
+    errno = saved_errno;
+    return;
+  }
   // When the bit was set already, whoever set it has woken the reader or is about to.
   if ((atomic_fetch_or(&pending, bit(signal)) & bit(signal)) == 0) {
     uint64_t one = 1;
@@ -36,19 +49,20 @@ static void on_notified(int signal) {
 
 int apus_signal_notify(int signal, int fd) {
   event_descriptor = fd;
-  if (installed & bit(signal)) return 0;
+  if (atomic_load(&installed) & bit(signal)) return 0;
   struct sigaction action = {.sa_handler = on_notified, .sa_flags = SA_RESTART | SA_ONSTACK};
   sigfillset(&action.sa_mask);
-  if (sigaction(signal, &action, &previous[signal]) < 0) return -errno;
-  installed |= bit(signal);
-  return 0;
+  atomic_fetch_or(&installed, bit(signal));
+  if (sigaction(signal, &action, &previous[signal]) == 0) return 0;
+  atomic_fetch_and(&installed, ~bit(signal));
+  return -errno;
 }
 
 void apus_signal_restore(int signal) {
-  if ((installed & bit(signal)) == 0) return;
-  installed &= ~bit(signal);
+  if ((atomic_load(&installed) & bit(signal)) == 0) return;
   sigaction(signal, &previous[signal], NULL);
   if (signal == SIGPIPE) apus_pipe_guard_again();
+  atomic_fetch_and(&installed, ~bit(signal));
   while (atomic_load(&delivering) != 0) sched_yield();
 }
 

@@ -3,7 +3,7 @@ import Apus
 import ApusNet
 import Glibc
 
-/// Sends `signal` to this process, from a thread of its own, and returns when it has been delivered to somebody.
+/// Sends `signal` to this process.
 func raiseSignal(_ signal: Int32) {
   kill(getpid(), signal)
 }
@@ -48,7 +48,7 @@ case "stop":
   raiseSignal(SIGTERM)
   sleep(10)
 case "stop-restores-a-handler":
-  signal(SIGUSR1) { _ in _exit(7) }
+  exitBySignal(SIGUSR1)
   let channel = Signals.notify([SIGUSR1])
   raiseSignal(SIGUSR1)
   print(arrives(SIGUSR1, on: channel))
@@ -98,27 +98,24 @@ case "bursts":
   print("wrong", wrong)
 case "atomic-stop":
   // Signal and stop at the same time: either the channel gets it, or the handler of before.
-  nonisolated(unsafe) let handled = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
-  handled.pointee = 0
-  handledCount = handled
-  signal(SIGUSR1) { _ in handledCount!.pointee += 1 }
+  countSignals(SIGUSR1)
   var (received, lost) = (0, 0)
   for _ in 0..<500 {
     let channel = Signals.notify([SIGUSR1])
-    let before = handled.pointee
+    let before = countedSignals()
     let sender = WaitGroup()
     sender.go { raiseSignal(SIGUSR1) }
     Signals.stop(channel)
     sender.wait()
     if case .element = channel.tryReceive() {
       received += 1
-    } else if handled.pointee == before {
+    } else if countedSignals() == before {
       // The kernel may not have delivered it yet.
       usleep(20_000)
-      if handled.pointee == before { lost += 1 }
+      if countedSignals() == before { lost += 1 }
     }
   }
-  print("lost", lost, received + Int(handled.pointee) == 500)
+  print("lost", lost, received + Int(countedSignals()) == 500)
 case "no-deadlock":
   // Nobody but the kernel can wake main, and it may.
   let channel = Signals.notify([SIGUSR1])
@@ -187,6 +184,3 @@ default:
   print("unknown scenario: \(scenario)")
   exit(64)
 }
-
-/// Where a handler counts.
-nonisolated(unsafe) var handledCount: UnsafeMutablePointer<Int32>?
