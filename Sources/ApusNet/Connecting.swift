@@ -13,7 +13,7 @@ struct ConnectedSocket {
 /// A socket that is being connected. Whoever made it closes it or makes a `ConnectedSocket` of it.
 struct ConnectAttempt: @unchecked Sendable {
   // Unchecked: one goroutine waits, another may set the deadline; the record is made for that.
-  private let number: Int32
+  let number: Int32
   private let record: PollDescriptorRef
   private let remote: SocketAddress
 

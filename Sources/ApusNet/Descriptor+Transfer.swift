@@ -28,14 +28,23 @@ extension Descriptor {
     scattering buffers: [UnsafeMutableRawBufferPointer],
     _ call: (Int32, UnsafePointer<apus_vector>?, Int32) -> Int64
   ) -> Int64 {
+    withVectors(for: buffers) { vectors, total in
+      read(total) { call($0, vectors.baseAddress, Int32(vectors.count)) }
+    }
+  }
+
+  /// Calls `body` with what the kernel wants to know of the first of `buffers`, and how many bytes they take.
+  func withVectors(
+    for buffers: [UnsafeMutableRawBufferPointer], _ body: (UnsafeBufferPointer<apus_vector>, Int) -> Int64
+  ) -> Int64 {
     withUnsafeTemporaryAllocation(of: apus_vector.self, capacity: Self.vectorLimit) { vectors in
       let count = VectorCursor().fill(vectors, buffers.count) {
         buffers[$0].baseAddress.map { UnsafeRawPointer($0) }
       } size: {
         buffers[$0].count
       }
-      let total = vectors.prefix(count).reduce(0) { $0 + $1.count }
-      return read(total) { call($0, vectors.baseAddress, Int32(count)) }
+      let filled = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(vectors)[..<count])
+      return body(filled, filled.reduce(0) { $0 + $1.count })
     }
   }
 

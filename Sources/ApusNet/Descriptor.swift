@@ -165,14 +165,27 @@ struct Descriptor: ~Copyable, @unchecked Sendable {
   /// at once where nothing is asked for.
   @inline(__always)
   func read(_ count: Int, _ call: (Int32) -> Int64) -> Int64 {
+    readExclusively(count) { readLocked(count, call) }
+  }
+
+  /// Runs `body` alone in reading, unless nothing is asked for.
+  @inline(__always)
+  func readExclusively(_ count: Int, _ body: () -> Int64) -> Int64 {
     guard mutex.lock(.read) else { return Outcome.closed }
-    let result = count == 0 ? 0 : readLocked(count, call)
+    let result = count == 0 ? 0 : body()
     if mutex.unlock(.read) { finish() }
     return result
   }
 
+  /// Why an operation must not go on; nil when it may.
   @inline(__always)
-  private func readLocked(_ count: Int, _ call: (Int32) -> Int64) -> Int64 {
+  func failure(_ mode: PollMode) -> Int64? {
+    record?.failure(mode).map(Self.outcome)
+  }
+
+  /// `read` for a caller that is alone in reading.
+  @inline(__always)
+  func readLocked(_ count: Int, _ call: (Int32) -> Int64) -> Int64 {
     guard tellsDrained, let record else { return performLocked(.read, call) }
     if let failure = record.failure(.read) { return Self.outcome(failure) }
     while true {
@@ -203,7 +216,12 @@ struct Descriptor: ~Copyable, @unchecked Sendable {
     var result: Int64 = 0
     while written < count {
       result = performLocked(.write) { call($0, written) }
-      if result <= 0 { break }
+      if result < 0 { break }
+      // Some devices take nothing and say so. To try again for ever would be no answer.
+      if result == 0 {
+        result = -Int64(Number.ioError)
+        break
+      }
       written += Int(result)
       result = 0
     }

@@ -69,6 +69,7 @@ public struct NetError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The system's error numbers that this module looks at. Linux has one table of them for x86-64 and aarch64.
 enum Number {
   static var interrupted: Int32 { 4 }
+  static var ioError: Int32 { 5 }
   static var again: Int32 { 11 }
   static var noMemory: Int32 { 12 }
   static var invalid: Int32 { 22 }

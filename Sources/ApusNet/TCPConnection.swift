@@ -7,6 +7,8 @@ import CApus
 /// minutes. The socket is closed by `close`, or with the last reference.
 public final class TCPConnection: ByteStream {
   private let descriptor: Descriptor
+  // Only whoever is alone in reading uses it; Swift's own check would cost more than the copy.
+  @exclusivity(unchecked) private nonisolated(unsafe) var ahead = ReadAhead()
   public let localAddress: SocketAddress
   public let remoteAddress: SocketAddress
 
@@ -59,13 +61,13 @@ public final class TCPConnection: ByteStream {
   }
 
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
-    let result = descriptor.receive(buffer)
+    let result = descriptor.receive(buffer, &ahead)
     if result < 0 { throw failure(result, "read") }
     return Int(result)
   }
 
   public func read(scattering buffers: [UnsafeMutableRawBufferPointer]) throws -> Int {
-    let result = descriptor.read(scattering: buffers, apus_receive_vectors)
+    let result = descriptor.receive(scattering: buffers, &ahead)
     if result < 0 { throw failure(result, "read") }
     return Int(result)
   }

@@ -29,7 +29,7 @@ public final class TCPListener: Sendable, CustomStringConvertible {
     }
     let parts: (Int32, PollDescriptorRef, SocketAddress)
     do throws(SystemError) {
-      parts = try Self.listen(at: wanted, reusePort)
+      parts = try Self.listen(at: wanted, reusePort: reusePort)
     } catch {
       // A machine without IPv6 has its IPv4 addresses all the same.
       guard host.isEmpty, error.number == Number.familyNotSupported || error.number == Number.addressNotAvailable else {
@@ -37,7 +37,7 @@ public final class TCPListener: Sendable, CustomStringConvertible {
       }
       wanted = SocketAddress(.v4(0, port: number))
       do throws(SystemError) {
-        parts = try Self.listen(at: wanted, reusePort)
+        parts = try Self.listen(at: wanted, reusePort: reusePort)
       } catch {
         throw error.saying(operation)
       }
@@ -46,8 +46,8 @@ public final class TCPListener: Sendable, CustomStringConvertible {
     address = parts.2
   }
 
-  private static func listen(
-    at address: SocketAddress, _ reusePort: Bool
+  static func listen(
+    at address: SocketAddress, reusePort: Bool
   ) throws(SystemError) -> (Int32, PollDescriptorRef, SocketAddress) {
     try Descriptor.listening(at: address) { number in
       if !address.isV4 { _ = apus_set_option(number, APUS_OPTION_V6_ONLY, address.isWildcard ? 0 : 1) }

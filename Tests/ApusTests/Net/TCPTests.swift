@@ -1,5 +1,6 @@
 import Apus
-import ApusNet
+@testable import ApusNet
+import CApus
 import Testing
 
 /// TCP connections and listeners: what goes through, how they end, what they are called.
@@ -242,6 +243,24 @@ import Testing
     #expect(states == [true, true, false, true, false])
   }
 
+  /// Figures of the kernel's: SO_KEEPALIVE, TCP_KEEPIDLE and TCP_KEEPINTVL.
+  @Test func keepAliveIsOn() throws {
+    let figures = try onGoroutine {
+      let (number, record, address) = try TCPListener.listen(at: Resolver.literal("127.0.0.1")!, reusePort: false)
+      let listener = Descriptor(number, record)
+      let client = try ConnectAttempt(to: address, until: nil)
+      _ = client.wait()
+      defer { client.close() }
+      var peer = SocketAddress(path: "")
+      let accepted = Int32(listener.accept(&peer))
+      defer { _ = apus_close(accepted) }
+      return [client.number, accepted].map { number in
+        [APUS_OPTION_KEEP_ALIVE, APUS_OPTION_KEEP_IDLE, APUS_OPTION_KEEP_INTERVAL].map { apus_get_option(number, $0) }
+      }
+    }
+    #expect(figures == [[1, 15, 15], [1, 15, 15]])
+  }
+
   @Test func aConnectionIsClosedWithItsLastReference() throws {
     let count = try onGoroutine {
       let listener = try TCPListener(port: 0)
@@ -277,6 +296,62 @@ import Testing
     }
     #expect(isRight)
     #expect(got == Array(0..<10))
+  }
+
+  /// Small reads go through a buffer of the connection's; every byte comes once and in order, however it is asked for.
+  @Test func readsOfAllSizes() throws {
+    let isWhole = try onGoroutine {
+      let (client, server) = try tcpPair()
+      let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+      go {
+        var (rest, size) = (bytes[...], 1)
+        while !rest.isEmpty {
+          try? client.write(rest.prefix(size))
+          rest = rest.dropFirst(size)
+          size = size * 5 % 997
+        }
+        client.close()
+      }
+      var got: [UInt8] = []
+      var (first, second) = ([UInt8](repeating: 0, count: 9), [UInt8](repeating: 0, count: 300))
+      for round in 0... {
+        let before = got.count
+        switch round % 5 {
+        case 0: got += try server.read(upTo: 1)
+        case 1: got += try server.read(upTo: 127)
+        case 2: got += try server.read(upTo: 128)
+        case 3: got += try server.read(upTo: 10_000)
+        default:
+          let count = try first.withUnsafeMutableBytes { first in
+            try second.withUnsafeMutableBytes { second in try server.read(scattering: [first, second]) }
+          }
+          got += (first + second).prefix(count)
+        }
+        if got.count == before { break }
+      }
+      return got == bytes
+    }
+    #expect(isWhole)
+  }
+
+  /// What has been read ahead is the connection's: its deadline and its end come first.
+  @Test func whatWasReadAheadFollowsTheConnection() throws {
+    let (first, kinds, second) = try onGoroutine {
+      let (client, server) = try tcpPair()
+      try client.write([1, 2, 3] as [UInt8])
+      let first = try server.readExactly(1)
+      server.readDeadline = .now - .seconds(1)
+      var kinds = [errorKind { _ = try server.read(upTo: 1) }]
+      kinds.append(errorKind { _ = try server.read(upTo: 1000) })
+      server.readDeadline = nil
+      let second = try server.readExactly(1)
+      server.close()
+      kinds.append(errorKind { _ = try server.read(upTo: 1) })
+      return (first, kinds, second)
+    }
+    #expect(first == [1])
+    #expect(kinds == [.timedOut, .timedOut, .closed])
+    #expect(second == [2])
   }
 
   @Test func spansAndSequences() throws {
