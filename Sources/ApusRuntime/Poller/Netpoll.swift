@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// Who polls: a thread that has run out of work of its own, before it steals (`check`); every 61st search while others
 /// keep it busy, if nobody has polled for a millisecond (`checkIfStale`); the monitor, when nobody else does
-/// (`pollIfStale`); and, blocking, the one idle thread that waits for the clock too (IdleWait.swift). Only that one waits,
-/// so an event wakes one thread.
+/// (`pollIfStale`); and, blocking, the one idle thread that waits for the clock too (IdleWait.swift). Only that one
+/// waits, so an event wakes one thread.
 ///
 /// ## Somebody polls while somebody waits
 ///
@@ -186,14 +186,12 @@ public struct Netpoll: ~Copyable {
   /// anything. Not when somebody waits: events are that thread's then.
   @inline(__always)
   static func check(on m: MRef) -> Bool {
-    if sched.pointee.netpoll.openCount.load(ordering: .relaxed) == 0 { return false }
-    return look(on: m)
+    isInUse && look(on: m)
   }
 
   /// The same, if nobody has for a millisecond: for those who always find other work first.
   package static func checkIfStale(on m: MRef) {
-    if sched.pointee.netpoll.openCount.load(ordering: .relaxed) == 0 { return }
-    if isStale(Clock.nanotime(), stale) { _ = look(on: m) }
+    if isInUse && isStale(Clock.nanotime()) { _ = look(on: m) }
   }
 
   /// Whether a scheduler that always finds work should look here now and then.
@@ -214,14 +212,15 @@ public struct Netpoll: ~Copyable {
   /// For the monitor: the goroutines that events have woken, if nobody has polled for `limit` nanoseconds and nobody
   /// waits. The caller makes them ready (`Park.inject`). In a section.
   package static func pollIfStale(_ now: Int64, _ limit: Int64, on m: MRef) -> GQueue {
-    if !isInUse || sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 { return GQueue() }
+    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 { return GQueue() }
     if !isStale(now, limit) || sched.pointee.netpoll.isLooking.exchange(true, ordering: .acquiring) { return GQueue() }
     defer { sched.pointee.netpoll.isLooking.store(false, ordering: .releasing) }
     return poll(0, on: m)
   }
 
-  private static func isStale(_ now: Int64, _ limit: Int64) -> Bool {
-    now &- sched.pointee.netpoll.polledAt.load(ordering: .relaxed) > limit
+  /// Whether there are descriptors, and nobody has polled for `limit` nanoseconds.
+  static func isStale(_ now: Int64, _ limit: Int64 = stale) -> Bool {
+    isInUse && now &- sched.pointee.netpoll.polledAt.load(ordering: .relaxed) > limit
   }
 
   /// Wakes the thread that waits in `poll`, or has the next one return at once (Go's `netpollBreak`).

@@ -13,8 +13,9 @@ import Synchronization
 ///    of the runtime goes idle only after the second look of Spinning.swift, so with all of them idle no queue holds
 ///    anything that the runtime itself put there. The main thread of a program with an asynchronous `main` sleeps in
 ///    libdispatch, which may wake somebody, and is never idle;
-/// 2. no timer is pending. The thread that waits for the clock in `IdleWait` is not on the idle list besides; where it is
-///    the only one that is not, and its timers are called off, it is told to look (`IdleWait.endIfInVain`);
+/// 2. no timer is pending and no goroutine waits for a descriptor. The thread that waits for the clock and the poller in
+///    `IdleWait` is not on the idle list besides; where it is the only one that is not, and its timers are called off, it is
+///    told to look (`IdleWait.endIfInVain`);
 /// 3. the kernel knows no other thread of the process. Any other could make a goroutine ready, and whatever it does to the
 ///    runtime's state before it ends, it has done: a goroutine that it made ready is in a queue, and the thread that it
 ///    woke or asked for counts as running, by 1.
