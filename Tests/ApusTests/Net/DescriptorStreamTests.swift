@@ -91,9 +91,11 @@ import Testing
   @Test func deadlinesOfAPipe() throws {
     let (kinds, took) = try onGoroutine {
       let (reader, writer) = try DescriptorStream.pipe()
-      reader.readDeadline = .now + .milliseconds(20)
       var kinds: [NetError.Kind?] = []
-      let took = duration { kinds.append(errorKind { _ = try reader.read(upTo: 1) }) }
+      let took = duration {
+        reader.readDeadline = .now + .milliseconds(20)
+        kinds.append(errorKind { _ = try reader.read(upTo: 1) })
+      }
       writer.writeDeadline = .now + .milliseconds(10)
       kinds.append(errorKind { try writer.write([UInt8](repeating: 0, count: 1 << 20)) })
       return (kinds, took)

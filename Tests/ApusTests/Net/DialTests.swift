@@ -111,7 +111,7 @@ import Testing
     let (host, took) = try onGoroutine {
       let listener = try TCPListener(port: 0)
       let port = listener.address.port
-      let addresses = try [SocketAddress(host: "127.0.0.2", port: port), SocketAddress(host: "127.0.0.3", port: port)]
+      let addresses = try (2...9).map { try SocketAddress(host: "127.0.0.\($0)", port: port) }
       var host = ""
       let took = duration {
         guard let socket = try? Dialler.race(addresses + [listener.address], until: nil, "dial") else { return }
@@ -121,7 +121,7 @@ import Testing
       return (host, took)
     }
     #expect(host == "127.0.0.1")
-    #expect(took < .milliseconds(250) * 2)
+    #expect(took < .milliseconds(250) * 8)
   }
 
   /// An address that does not answer is waited for a quarter of a second, and then the next is tried beside it.

@@ -11,9 +11,11 @@ import Testing
       let listener = try TCPListener(port: 0)
       listener.deadline = Self.past
       let past = errorKind { _ = try listener.accept() }
-      listener.deadline = .now + .milliseconds(30)
       var error: NetError?
-      let took = duration { error = netError { _ = try listener.accept() } }
+      let took = duration {
+        listener.deadline = .now + .milliseconds(30)
+        error = netError { _ = try listener.accept() }
+      }
       return (past, took, error)
     }
     #expect(past == .timedOut)
@@ -56,9 +58,11 @@ import Testing
   func readsTimeOut(kind: ConnectionKind) throws {
     let (took, kinds, bytes) = try onGoroutine {
       let (client, server) = try kind.pair()
-      client.readDeadline = .now + .milliseconds(30)
       var kinds: [NetError.Kind?] = []
-      let took = duration { kinds.append(errorKind { _ = try client.read(upTo: 1) }) }
+      let took = duration {
+        client.readDeadline = .now + .milliseconds(30)
+        kinds.append(errorKind { _ = try client.read(upTo: 1) })
+      }
       // It stays over until it is set anew, also with something to read.
       try server.write([1] as [UInt8])
       kinds.append(errorKind { _ = try client.read(upTo: 1) })
@@ -76,10 +80,12 @@ import Testing
   func writesTimeOut(kind: ConnectionKind) throws {
     let (took, kinds) = try onGoroutine {
       let (client, server) = try kind.pair()
-      client.writeDeadline = .now + .milliseconds(30)
       let block = [UInt8](repeating: 0, count: 1 << 16)
       var kinds: [NetError.Kind?] = []
-      let took = duration { kinds.append(errorKind { while true { try client.write(block) } }) }
+      let took = duration {
+        client.writeDeadline = .now + .milliseconds(30)
+        kinds.append(errorKind { while true { try client.write(block) } })
+      }
       kinds.append(errorKind { try client.write([1] as [UInt8]) })
       // Reading is another matter.
       try server.write([1] as [UInt8])
@@ -107,19 +113,16 @@ import Testing
     let (kind, took) = try onGoroutine {
       let (client, server) = try tcpPair()
       _ = server
-      client.readDeadline = .now + .milliseconds(30)
-      let results = Channel<(NetError.Kind?, Duration)>(capacity: 1)
-      go {
-        var kind: NetError.Kind?
-        let took = duration { kind = errorKind { _ = try client.read(upTo: 1) } }
-        results.send((kind, took))
-      }
+      client.readDeadline = .now + .milliseconds(500)
+      let kinds = Channel<NetError.Kind?>(capacity: 1)
+      go { kinds.send(errorKind { _ = try client.read(upTo: 1) }) }
       Goroutine.sleep(for: .milliseconds(5))
-      client.readDeadline = .now + .milliseconds(80)
-      return results.receive()!
+      let start = ContinuousClock.now
+      client.readDeadline = .now + .milliseconds(800)
+      return (kinds.receive()!, ContinuousClock.now - start)
     }
     #expect(kind == .timedOut)
-    #expect(took >= .milliseconds(75))
+    #expect(took >= .milliseconds(799))
   }
 
   /// A server that moves its deadline on before each read does not time out.
@@ -223,8 +226,10 @@ import Testing
       let socket = try UDPSocket(host: "127.0.0.1", port: 0)
       socket.readDeadline = Self.past
       var kinds = [errorKind { _ = try socket.receive(upTo: 1) }]
-      socket.readDeadline = .now + .milliseconds(30)
-      let took = duration { kinds.append(errorKind { _ = try socket.receive(upTo: 1) }) }
+      let took = duration {
+        socket.readDeadline = .now + .milliseconds(30)
+        kinds.append(errorKind { _ = try socket.receive(upTo: 1) })
+      }
       socket.writeDeadline = Self.past
       kinds.append(errorKind { try socket.send([1] as [UInt8], to: socket.address) })
       socket.writeDeadline = nil
