@@ -20,6 +20,9 @@ let package = Package(
     .executable(name: "sieve", targets: ["sieve"]),
     .executable(name: "million", targets: ["million"]),
     .executable(name: "busy", targets: ["busy"]),
+    .executable(name: "echo", targets: ["echo"]),
+    .executable(name: "crawl", targets: ["crawl"]),
+    .executable(name: "shutdown", targets: ["shutdown"]),
   ],
   targets: [
     .target(name: "CApus"),
@@ -32,7 +35,8 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "CStress", path: "Benchmarks/CStress"),
     .executableTarget(
-      name: "apus-stress", dependencies: ["Apus", "ApusRuntime", "CApus", "CStress"], path: "Benchmarks/apus-stress",
+      name: "apus-stress", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus", "CStress"],
+      path: "Benchmarks/apus-stress",
       swiftSettings: settings),
     .executableTarget(
       name: "hello", dependencies: ["Apus"], path: "Examples/hello", exclude: ["expected.txt"],
@@ -44,6 +48,15 @@ let package = Package(
       name: "million", dependencies: ["Apus"], path: "Examples/million", exclude: ["expected.txt"],
       swiftSettings: settings),
     .executableTarget(name: "busy", dependencies: ["Apus"], path: "Examples/busy", swiftSettings: settings),
+    .executableTarget(
+      name: "echo", dependencies: ["Apus", "ApusNet"], path: "Examples/echo", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "crawl", dependencies: ["Apus", "ApusNet"], path: "Examples/crawl", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "shutdown", dependencies: ["Apus", "ApusNet"], path: "Examples/shutdown", exclude: ["expected.txt"],
+      swiftSettings: settings),
     .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
     .executableTarget(
@@ -68,8 +81,8 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
-      name: "apus-allocations", dependencies: ["Apus", "AllocationCounter"], path: "Tests/Programs/allocations",
-      swiftSettings: settings),
+      name: "apus-allocations", dependencies: ["Apus", "ApusNet", "AllocationCounter"],
+      path: "Tests/Programs/allocations", swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(
       name: "ApusTests", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"], swiftSettings: settings),

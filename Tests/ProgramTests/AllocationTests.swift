@@ -24,7 +24,8 @@ extension Programs {
       #expect((counts["control"] ?? 0) >= 1000, "the counter does not count: \(result)")
       for name in [
         "unbuffered", "buffered", "try", "select that waits", "select with default", "select that sends",
-        "select with a timeout", "sleep", "mutex", "yield", "go with an argument",
+        "select with a timeout", "sleep", "mutex", "yield", "go with an argument", "tcp", "tcp in small pieces",
+        "tcp with deadlines", "pipe", "udp",
       ] {
         // A thread that the runtime happens to start meanwhile takes a few blocks; a thousand operations take none.
         #expect((counts[name] ?? .max) < 50, "\(name): \(result.output)")

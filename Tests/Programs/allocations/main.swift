@@ -2,6 +2,7 @@
 // `NAME ALLOCATIONS`. `control` allocates one each time, so that a counter that counts nothing is seen.
 import AllocationCounter
 import Apus
+import ApusNet
 
 final class Box {
   var value: Int
@@ -105,5 +106,50 @@ measure("go with an argument") {
   for _ in 0..<1000 {
     go(finished) { $0.send(1) }
     _ = finished.receive()
+  }
+}
+
+// A warm connection of each kind: what is read and written, waiting or not, with deadlines set anew each time.
+let listener = try TCPListener(port: 0)
+let client = try TCPConnection(host: "127.0.0.1", port: listener.address.port)
+let server = try listener.accept()
+let (reader, writer) = try DescriptorStream.pipe()
+let (first, second) = (try UDPSocket(host: "127.0.0.1", port: 0), try UDPSocket(host: "127.0.0.1", port: 0))
+let secondAddress = second.address
+let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024, alignment: 16)
+memory.initializeMemory(as: UInt8.self, repeating: 1)
+let (large, small) = (memory, UnsafeMutableRawBufferPointer(rebasing: memory[..<64]))
+let largeBytes = UnsafeRawBufferPointer(large)
+
+go {
+  withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { buffer in
+    while let count = try? server.read(into: buffer), count > 0 {
+      try? server.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+  }
+}
+func exchange(_ buffer: UnsafeMutableRawBufferPointer) {
+  try! client.write(UnsafeRawBufferPointer(buffer))
+  try! client.readExactly(into: buffer)
+}
+measure("tcp") { for _ in 0..<1000 { exchange(large) } }
+measure("tcp in small pieces") { for _ in 0..<1000 { exchange(small) } }
+measure("tcp with deadlines") {
+  for round in 0..<1000 {
+    client.readDeadline = .now + .seconds(60 + round)
+    client.writeDeadline = .now + .seconds(60 + round)
+    exchange(small)
+  }
+}
+measure("pipe") {
+  for _ in 0..<1000 {
+    try! writer.write(largeBytes)
+    try! reader.readExactly(into: large)
+  }
+}
+measure("udp") {
+  for _ in 0..<1000 {
+    try! first.send(largeBytes, to: secondAddress)
+    _ = try! second.receive(into: large)
   }
 }
