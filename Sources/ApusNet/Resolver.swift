@@ -5,7 +5,7 @@ import CApus
 /// Names to addresses, by getaddrinfo(3): as the machine is set up to do it, by files, DNS and whatever else.
 enum Resolver {
   /// A call holds a thread while it waits for an answer, so there are not more at a time; further ones wait their turn.
-  private static let turns = Semaphore(32)
+  static let turns = Semaphore(32)
 
   /// So many addresses of a name are looked at.
   private static var limit: Int { 32 }

@@ -170,6 +170,25 @@ import Testing
     #expect(took < .seconds(30))
   }
 
+  /// A lookup waits for its turn, and its caller no longer than it wants to.
+  @Test func lookupsTakeTurns() throws {
+    let (kind, early, late) = try onGoroutine {
+      let listener = try TCPListener(port: 0)
+      let port = listener.address.port
+      Resolver.turns.acquire(32)
+      let kind = errorKind { _ = try TCPConnection(host: "localhost", port: port, timeout: .milliseconds(30)) }
+      let found = Channel<Bool>(capacity: 1)
+      go { found.send((try? TCPConnection(host: "localhost", port: port)) != nil) }
+      Goroutine.sleep(for: .milliseconds(30))
+      let early = found.count
+      Resolver.turns.release(32)
+      return (kind, early, found.receive())
+    }
+    #expect(kind == .timedOut)
+    #expect(early == 0)
+    #expect(late == true)
+  }
+
   /// More lookups at once than there are turns for.
   @Test func manyNamesAreResolvedAtOnce() throws {
     let count = try onGoroutine {
