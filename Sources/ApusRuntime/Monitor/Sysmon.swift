@@ -29,6 +29,9 @@ public struct Sysmon: ~Copyable {
   private static var idleRounds: Int { 50 }
   /// A sleep that is longer is a rest.
   private static var rest: Int64 { 1_000_000 }
+  /// After a poke it looks again after this time at the latest, and does not rest before: beside goroutines that make
+  /// each other runnable without end each visit would be followed by a poke and another visit at once.
+  private static var afterwards: Int64 { 500_000 }
   /// The longest time for which it waits.
   private static var longestWait: Int64 { 60_000_000_000 }
   /// Its time slice in the kernel: short, so that it runs as soon as it wakes, beside hogs on every CPU.
@@ -52,6 +55,7 @@ public struct Sysmon: ~Copyable {
     chooseSource()
     var rounds = 0
     var delay = shortest
+    var wasPoked = false
     var trace = SchedulerTrace()
     while true {
       if rounds == 0 {
@@ -60,22 +64,28 @@ public struct Sysmon: ~Copyable {
         delay = min(delay * 2, longest)
       }
       sched.pointee.sysmon.sleepsUntil.store(Int64.max, ordering: .sequentiallyConsistent)
-      sched.pointee.sysmon.isResting.store(true, ordering: .sequentiallyConsistent)
+      let mayRest = delay > rest && !wasPoked
+      if mayRest { sched.pointee.sysmon.isResting.store(true, ordering: .sequentiallyConsistent) }
       if !trace.isOn { waitForSomethingToWatch(m) }
       let now = Clock.nanotime()
       let visit = Retake.visit(now, on: m)
       rounds = visit.retaken > 0 ? 0 : rounds + 1
       trace.writeIfDue(now, on: m)
-      sleep(until: min(now &+ delay, visit.next, trace.next))
+      let limit = wasPoked ? min(delay, afterwards) : delay
+      let isLeft = sleep(until: min(now &+ limit, visit.next, trace.next))
+      wasPoked = mayRest && !isLeft
     }
   }
 
-  private static func sleep(until when: Int64) {
+  /// Whether `isResting` was left as it was.
+  private static func sleep(until when: Int64) -> Bool {
     let length = when &- Clock.nanotime()
-    if length <= rest { sched.pointee.sysmon.isResting.store(false, ordering: .relaxed) }
+    var isLeft = true
+    if length <= rest { isLeft = sched.pointee.sysmon.isResting.exchange(false, ordering: .relaxed) }
     sched.pointee.sysmon.sleepsUntil.store(when, ordering: .sequentiallyConsistent)
     if length > 0 { Futex.wait(address, while: 0, nanoseconds: length) }
     sched.pointee.head.sysmonWake.store(0, ordering: .sequentiallyConsistent)
+    return isLeft && (length <= rest || sched.pointee.sysmon.isResting.load(ordering: .relaxed))
   }
 
   /// Go's `sysmonwait`.
