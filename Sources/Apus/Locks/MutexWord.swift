@@ -53,8 +53,8 @@ struct MutexWord: ~Copyable, Sendable {
   @inlinable
   @inline(__always)
   func unlock() {
-    let now = state.wrappingSubtract(Self.held, ordering: .releasing).newValue
-    if now != 0 { unlockSlowly(now) }
+    // Whether it is zero now is in the flags of the instruction; the value would need a slower one.
+    if state.wrappingSubtract(Self.held, ordering: .releasing).newValue != 0 { unlockSlowly() }
   }
 
   @usableFromInline
@@ -101,11 +101,11 @@ struct MutexWord: ~Copyable, Sendable {
       isStarving = isStarving || Clock.nanotime() &- startedWaiting > Self.starvationThreshold
       before = state.load(ordering: .relaxed)
       if before & Self.starving != 0 {
-        // Handed over: the state says neither held nor, still, one waiter less.
+        // Handed over: the state says held, but not yet one waiter less.
         assert(
-          before & (Self.held | Self.woken) == 0 && before >= Self.oneWaiter,
-          "a starving mutex is held or has no waiter")
-        var change = Self.held &- Self.oneWaiter
+          before & (Self.held | Self.woken) == Self.held && before >= Self.oneWaiter,
+          "a starving mutex is handed over that is not held or has no waiter")
+        var change = -Self.oneWaiter
         // Handing over costs a switch each time: leave the mode as soon as it is not needed.
         if !isStarving || before < 2 * Self.oneWaiter { change &-= Self.starving }
         state.wrappingAdd(change, ordering: .acquiring)
@@ -116,16 +116,21 @@ struct MutexWord: ~Copyable, Sendable {
     }
   }
 
-  /// `now`: the state after the lock was released, which was not zero.
+  /// The lock was released, and the state was not zero. Others may have taken and released it since, so what is to be done
+  /// about the state as it is now is whoever's who claims it, by a compare-exchange.
   @usableFromInline
   @inline(never)
-  func unlockSlowly(_ now: Int32) {
-    if now & Self.starving != 0 {
-      // The first waiter gets the lock and the rest of this slice. Held is not set, but nobody takes a starving lock.
-      waiters.release(1, handOff: true)
-      return
+  func unlockSlowly() {
+    var before = state.load(ordering: .relaxed)
+    while before & (Self.starving | Self.held) == Self.starving {
+      // The first waiter gets the lock, held already, and the rest of this slice.
+      let result = state.compareExchange(expected: before, desired: before | Self.held, ordering: .relaxed)
+      if result.exchanged {
+        waiters.release(1, handOff: true)
+        return
+      }
+      before = result.original
     }
-    var before = now
     // Nobody to wake, or somebody has the lock or is awake already, or is about to hand over.
     while before >= Self.oneWaiter && before & (Self.held | Self.woken | Self.starving) == 0 {
       let result = state.compareExchange(

@@ -33,7 +33,8 @@ struct RWMutexWord: ~Copyable, Sendable {
   @inlinable
   @inline(__always)
   func unlockForReading() {
-    if readers.wrappingSubtract(1, ordering: .releasing).newValue < 0 { leave() }
+    // Adding: for this the compiler finds the instruction that leaves the sign in the flags.
+    if readers.wrappingAdd(-1, ordering: .releasing).newValue < 0 { leave() }
   }
 
   /// Joins the readers unless a writer has the lock or waits for it.
