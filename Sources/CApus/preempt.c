@@ -2,6 +2,7 @@
 // no lock, and leaves errno as it was.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -61,8 +62,17 @@ static void wake_sysmon(apus_sched_head *s) {
   if (__atomic_exchange_n(&s->sysmon_wake, 1, __ATOMIC_SEQ_CST) == 0) apus_futex_wake(&s->sysmon_wake, 1);
 }
 
+enum { SPARES = sizeof ((apus_sched_head *)0)->spares / sizeof(apus_m *) };
+
+unsigned apus_spare_place(void) {
+  int cpu = sched_getcpu();
+  return cpu < 0 ? 0 : (unsigned)cpu % SPARES;
+}
+
 static apus_m *take_spare(apus_sched_head *s) {
-  for (unsigned i = 0; i < sizeof s->spares / sizeof s->spares[0]; i++) {
+  unsigned own = apus_spare_place();
+  for (unsigned offset = 0; offset < SPARES; offset++) {
+    unsigned i = (own + offset) % SPARES;
     if (__atomic_load_n(&s->spares[i], __ATOMIC_RELAXED) == NULL) continue;
     apus_m *spare = __atomic_exchange_n(&s->spares[i], NULL, __ATOMIC_ACQ_REL);
     if (spare == NULL) continue;

@@ -37,6 +37,21 @@ import Testing
     #expect(queue.removeFirst() == nil)
   }
 
+  @Test func theQueueTakesSomebodyInFront() {
+    var queue = StoppedThreads.Queue()
+    let threads = threads(4)
+    queue.prepend(threads[1])
+    queue.prepend(threads[0])
+    queue.append(threads[2])
+    #expect(queue.count.load(ordering: .relaxed) == 3)
+    #expect(queue.removeFirst() == threads[0])
+    #expect(queue.removeFirst() == threads[1])
+    queue.prepend(threads[3])
+    #expect(queue.removeFirst() == threads[3])
+    #expect(queue.removeFirst() == threads[2])
+    #expect(queue.removeFirst() == nil)
+  }
+
   @Test func processorsAreFirstInFirstOut() {
     var queue = PQueue()
     let processors = (0..<3).map { _ in FakeRecords.processor() }

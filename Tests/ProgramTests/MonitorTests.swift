@@ -75,6 +75,18 @@ extension Programs {
       #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(result)")
     }
 
+    /// Who is stopped for somebody that wakes up goes on first, until its turn of ten milliseconds is over.
+    @Test func whoIsStoppedWithinItsTurnGoesOnFirst() throws {
+      let result = try monitor(["turns", "1000"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      let numbers = numbers(result)
+      try #require(numbers.count == 3, "\(result)")
+      #expect(numbers[1] > 2, "\(result)")
+      // However rarely the ticker came: if they changed places at each of its ticks, it would be this often.
+      #expect(numbers[1] < numbers[2] * 2, "\(result)")
+      #expect(numbers[1] < numbers[0] / 2, "\(result)")
+    }
+
     @Test(arguments: [1, 2, 8])
     func threadsOfABurstEnd(processors: Int) throws {
       let result = try monitor(["burst", "100"], processors: processors)

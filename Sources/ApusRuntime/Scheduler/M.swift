@@ -67,6 +67,9 @@ public struct M: ~Copyable {
   var lockedG: GRef?
   /// The idle list, or the queue of those that wait for a P (`StoppedQueue`): under `Sched.lock`.
   var idleLink: MRef?
+  /// Until when the turn lasts of the goroutine that was stopped on this M, and resumed: stopped again before, it goes on
+  /// before the other hogs. Under `Sched.lock`.
+  var turnEnd: Int64 = 0
   /// On the idle list; under `Sched.lock`.
   var isListedIdle = false
   /// The free list of `ThreadRecord`.

@@ -21,15 +21,24 @@ enum SpareThreads {
   }
 
   /// Whether there is none.
-  static var areMissing: Bool {
-    for index in 0..<places where place(index).pointee.load(ordering: .relaxed) != nil { return false }
-    return true
+  static var areMissing: Bool { filled == 0 }
+
+  private static var filled: Int {
+    var count = 0
+    for index in 0..<places where place(index).pointee.load(ordering: .relaxed) != nil { count += 1 }
+    return count
   }
 
   /// Keeps `m`, which is about to sleep; false when there are enough. The caller holds `Sched.lock`, so only handlers
   /// change the places meanwhile, and those empty them.
+  ///
+  /// It is put where the handler looks first that runs on the same CPU: there the kernel will wake it.
   static func put(_ m: MRef) -> Bool {
-    for index in 0..<wanted where place(index).pointee.load(ordering: .relaxed) == nil {
+    let own = Int(apus_spare_place())
+    if filled >= wanted { return false }
+    for offset in 0..<places {
+      let index = (own + offset) % places
+      if place(index).pointee.load(ordering: .relaxed) != nil { continue }
       sched.pointee.head.idleMCount.wrappingAdd(1, ordering: .relaxed)
       place(index).pointee.store(m, ordering: .releasing)
       return true

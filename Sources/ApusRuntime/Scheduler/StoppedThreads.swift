@@ -9,13 +9,17 @@ import Synchronization
 /// the local queue, but never twice in a row on one P while somebody else waits there. Who was *preempted* is a hog: it is served when nothing else is runnable, and now and then before
 /// everything else, so that it makes progress in a program that never rests (`StoppedThreads.hogsAreDue`).
 ///
+/// Hogs take turns of `Slices.rotation`. One that is stopped within its turn, for somebody who woke up, goes on first
+/// afterwards: the thread finds its CPU where it left it. (When they changed places at each wake-up, the kernel's run
+/// queues of the CPUs were out of balance for milliseconds: two hogs on one, none on the other.)
+///
 /// A thread in a handler takes no lock, so it comes by `SchedHead.arrivals`, and whoever gets its P, or sysmon, moves it
 /// to its queue (`receiveArrivals`).
 ///
 /// No P is on the idle list while a queue holds a thread: a P is put there, and a thread queued, under `Sched.lock`, and
 /// each looks for the other first.
 enum StoppedThreads {
-  /// A queue of Ms by their links, first in first out; under `Sched.lock`. The count may be read without.
+  /// A queue of Ms by their links; under `Sched.lock`. The count may be read without.
   struct Queue: ~Copyable {
     private var first: MRef?
     private var last: MRef?
@@ -25,6 +29,13 @@ enum StoppedThreads {
       m.pointee.idleLink = nil
       if let last { last.pointee.idleLink = m } else { first = m }
       last = m
+      count.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+
+    mutating func prepend(_ m: MRef) {
+      m.pointee.idleLink = first
+      if first == nil { last = m }
+      first = m
       count.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
 
@@ -108,7 +119,10 @@ enum StoppedThreads {
     if !StopTheWorld.isStopping, let p = IdleLists.takeFreeP() {
       Processors.give(p, to: m)
       m.wakeUp()
+    } else if m.pointee.turnEnd > Clock.nanotime() {
+      sched.pointee.preempted.prepend(m)
     } else {
+      m.pointee.turnEnd = 0
       sched.pointee.preempted.append(m)
     }
   }
@@ -126,8 +140,10 @@ enum StoppedThreads {
       return sched.pointee.returning.removeFirst()
     case .preempted:
       guard let m = sched.pointee.preempted.removeFirst() else { return nil }
+      let now = Clock.nanotime()
       sched.pointee.hogsAreDue.store(false, ordering: .relaxed)
-      sched.pointee.lastHogResumed.store(Clock.nanotime(), ordering: .relaxed)
+      sched.pointee.lastHogResumed.store(now, ordering: .relaxed)
+      if m.pointee.turnEnd == 0 { m.pointee.turnEnd = now &+ sched.pointee.slices.rotation.load(ordering: .relaxed) }
       return m
     }
   }

@@ -123,6 +123,35 @@ func manyHogs(_ count: Int) {
   print(tally.count.load(ordering: .relaxed), tally.largest.load(ordering: .relaxed), ticks, share)
 }
 
+/// Whose turn it is, and how often it was another's before.
+final class Turns: Sendable {
+  private let last = Atomic<Int>(0)
+  let changes = Atomic<Int>(0)
+
+  func take(_ number: Int) {
+    if last.exchange(number, ordering: .relaxed) != number { changes.wrappingAdd(1, ordering: .relaxed) }
+  }
+}
+
+/// Two goroutines compute beside a ticker, on one processor: `TICKS CHANGES HUNDREDTHS`: how often the ticker came to its turn,
+/// how often the one came after the other, and the whole time in hundredths of a second.
+func takeTurns(seconds: Double) {
+  let began = nanoseconds()
+  let ticker = Ticker()
+  let turns = Turns()
+  for hog in 0..<2 {
+    go {
+      while true {
+        turns.take(hog)
+        compute(nanoseconds: 20_000)
+      }
+    }
+  }
+  Goroutine.sleep(for: .seconds(seconds))
+  let (ticks, _) = ticker.stop()
+  print(ticks, turns.changes.load(ordering: .relaxed), (nanoseconds() - began) / 10_000_000)
+}
+
 /// Every processor has two goroutines that compute, for a while.
 func computeOnEveryProcessor(seconds: Double) {
   for _ in 0..<2 * Runtime.maxProcs { go { computeForEver() } }
