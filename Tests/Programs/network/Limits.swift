@@ -17,14 +17,21 @@ private func limitDescriptors(to count: Int) {
   setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
-/// Takes all descriptors that are left.
+/// Takes all descriptors that are left, the one too that the monitor has open for a moment while it looks at a thread.
 private func takeAllDescriptors() -> [Int32] {
   var taken: [Int32] = []
-  while true {
+  var failures = 0
+  while failures < 20 {
     let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
-    if descriptor < 0 { return taken }
-    taken.append(descriptor)
+    if descriptor < 0 {
+      failures += 1
+      usleep(1000)
+    } else {
+      failures = 0
+      taken.append(descriptor)
+    }
   }
+  return taken
 }
 
 /// What the process has to give, and whether it gets it back.
