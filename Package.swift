@@ -79,7 +79,7 @@ let package = Package(
     .executableTarget(
       name: "signal-scenarios", dependencies: ["Apus", "ApusNet"], path: "Tests/Programs/signals",
       swiftSettings: settings),
-    .target(name: "AllocationCounter", path: "Tests/Programs/AllocationCounter"),
+    .target(name: "AllocationCounter", dependencies: ["CApus"], path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "ApusNet", "AllocationCounter"],
       path: "Tests/Programs/allocations", swiftSettings: settings),

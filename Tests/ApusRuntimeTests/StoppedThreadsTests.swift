@@ -67,6 +67,31 @@ import Testing
     #expect(queue.isEmpty && queue.removeFirst() == nil)
   }
 
+  /// Two Ps wait and two threads are wanted. The first thread that arrives takes a P, and the second is still wanted; if
+  /// somebody else takes a P, one thread is not.
+  @Test func aThreadThatIsNotWantedAnyMoreIsCalledOff() {
+    #expect(!TemplateThread.isOneTooMany(wanted: 1, arriving: 0, for: 1))
+    #expect(TemplateThread.isOneTooMany(wanted: 2, arriving: 0, for: 1))
+    #expect(TemplateThread.isOneTooMany(wanted: 1, arriving: 1, for: 1))
+    #expect(TemplateThread.isOneTooMany(wanted: 1, arriving: 0, for: 0))
+    // What has begun cannot be called off.
+    #expect(!TemplateThread.isOneTooMany(wanted: 0, arriving: 2, for: 1))
+    #expect(!TemplateThread.isOneTooMany(wanted: 0, arriving: 0, for: 0))
+  }
+
+  @Test func theQueueOfProcessorsCounts() {
+    var queue = PQueue()
+    let processors = (0..<3).map { _ in FakeRecords.processor() }
+    for (index, p) in processors.enumerated() {
+      queue.append(p)
+      #expect(queue.count == index + 1)
+    }
+    for left in [2, 1, 0, 0] {
+      _ = queue.removeFirst()
+      #expect(queue.count == left)
+    }
+  }
+
   /// The more threads there are, the more rarely a goroutine begins that may cost one more; but it does begin.
   @Test func whatHasNotBegunWaitsForLongerBesideMoreThreads() {
     let many = StoppedThreads.many

@@ -31,5 +31,14 @@ extension Programs {
         #expect((counts[name] ?? .max) < 50, "\(name): \(result.output)")
       }
     }
+
+    /// In a section of the runtime nobody may wait for the lock of malloc: it may belong to a goroutine that is stopped.
+    @Test(arguments: ["1", "2", "8"])
+    func nothingIsAllocatedInSections(processors: String) throws {
+      let result = try run(
+        product("apus-allocations"), ["sections"], environment: inheritedEnvironment(["GOMAXPROCS": processors]))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "in sections 0\ncontrol 1\n", "\(result)")
+    }
   }
 }

@@ -8,7 +8,18 @@ enum Metadata {
   static func prepare() {
     var sink = Discard()
     print(Probe(), to: &sink)
+    #if DEBUG
+      prepareForUnspecialized()
+    #endif
   }
+
+  #if DEBUG
+    /// Code that is not optimized finds out at run time how to destroy a value with atomics in it; for the first one that
+    /// takes more than the smallest stack.
+    private static func prepareForUnspecialized() {
+      _ = SemaphoreRoot(0)
+    }
+  #endif
 
   private struct Probe {
     var number = 1

@@ -50,6 +50,9 @@ public struct Netpoll: ~Copyable {
   /// A record for `descriptor`, whose events are known from here on. A negative errno where the kernel refuses: -EPERM for
   /// what cannot be polled.
   public static func open(_ descriptor: Int32) -> (PollDescriptorRef?, Int32) {
+    // The record holds the standard library's instants, so its layout is found out at run time, at the first use, which
+    // allocates: not under a lock.
+    let size = MemoryLayout<PollDescriptor>.size
     let m = acquireM()
     defer { releaseM(m) }
     sched.pointee.netpoll.poolLock.lock(m)
@@ -58,7 +61,7 @@ public struct Netpoll: ~Copyable {
       sched.pointee.netpoll.poolLock.unlock(m)
       return (nil, error)
     }
-    let record = takeRecord()
+    let record = takeRecord(size)
     sched.pointee.netpoll.poolLock.unlock(m)
     record.reopen(for: descriptor, on: m)
     let tag = tag(of: record)
@@ -93,13 +96,13 @@ public struct Netpoll: ~Copyable {
   }
 
   /// Under `poolLock`.
-  private static func takeRecord() -> PollDescriptorRef {
+  private static func takeRecord(_ size: Int) -> PollDescriptorRef {
     if let record = sched.pointee.netpoll.free {
       sched.pointee.netpoll.free = record.pointee.link
       record.pointee.link = nil
       return record
     }
-    let memory = sched.pointee.netpoll.arena.allocate(bytes: MemoryLayout<PollDescriptor>.size)
+    let memory = sched.pointee.netpoll.arena.allocate(bytes: size)
     let record = memory.bindMemory(to: PollDescriptor.self, capacity: 1)
     record.initialize(to: PollDescriptor(record))
     return record

@@ -137,7 +137,11 @@ enum Processors {
     SpareThreads.reclaimSuccessorLocked()
     var withWork: PRef?
     var resumed: MRef?
-    for index in (0..<count).reversed() {
+    // From the last to the first, so that the first is on top of the idle list. Not `reversed()`, which allocates in a
+    // debug build.
+    var index = count
+    while index > 0 {
+      index -= 1
       let p = sched.pointee.allP[index].unsafelyUnwrapped
       if p == m.pointee.p { p.pointee.status = .running }
       if p.pointee.m != nil { continue }

@@ -117,8 +117,9 @@ struct OwnerQueue {
       }
       // The entries below the new head are the holder's alone until it moves `tail` past them again.
       var batch = GQueue()
-      for i in 0..<half {
-        let bits = p.pointee.queue.ring[Int((h &+ i) & 255)].load(ordering: .relaxed)
+      // Over `Int`: in a debug build a range of anything else allocates, which nobody may here.
+      for i in 0..<Int(half) {
+        let bits = p.pointee.queue.ring[(Int(h) &+ i) & 255].load(ordering: .relaxed)
         batch.append(GRef(bitPattern: bits).unsafelyUnwrapped)
       }
       batch.append(g)
@@ -229,9 +230,9 @@ struct ThiefQueue {
       }
       // `head` and `tail` are read one after the other; between them the holder may have moved both.
       if n > RunQueue.capacity / 2 { continue }
-      for i in 0..<n {
-        let bits = p.pointee.queue.ring[Int((h &+ i) & 255)].load(ordering: .relaxed)
-        ring[Int((at &+ i) & 255)].store(bits, ordering: .relaxed)
+      for i in 0..<Int(n) {
+        let bits = p.pointee.queue.ring[(Int(h) &+ i) & 255].load(ordering: .relaxed)
+        ring[(Int(at) &+ i) & 255].store(bits, ordering: .relaxed)
       }
       if p.pointee.queue.head.compareExchange(
         expected: h, desired: h &+ n, successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed

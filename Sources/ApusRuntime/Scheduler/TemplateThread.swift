@@ -29,10 +29,25 @@ enum TemplateThread {
   }
 
   /// A P that waits for its thread, for somebody who can take it at once. The caller holds `Sched.lock`.
+  ///
+  /// Where more threads are on their way then than are wanted, and one of them is not begun yet, it is called off: a thread
+  /// that goes idle and takes back the P that it has just let go, again and again, would leave a crowd of others behind.
   static func takeP() -> PRef? {
     guard let p = sched.pointee.starting.removeFirst() else { return nil }
     if sched.pointee.starting.isEmpty { sched.pointee.startingSince.store(Int64.max, ordering: .relaxed) }
+    if isOneTooMany(
+      wanted: sched.pointee.wantedThreads, arriving: sched.pointee.arrivingThreads, for: sched.pointee.starting.count)
+    {
+      sched.pointee.wantedThreads -= 1
+      sched.pointee.threadCount -= 1
+    }
     return p
+  }
+
+  /// Whether of the threads that are `wanted`, not begun yet, one can be called off: with those that are `arriving` there
+  /// are more than Ps that wait.
+  static func isOneTooMany(wanted: Int, arriving: Int, for waiting: Int) -> Bool {
+    wanted > 0 && wanted + arriving > waiting
   }
 
   /// One more idle thread, unless some are on their way or there are too many. The caller holds `Sched.lock` on `m`; it is
@@ -119,6 +134,7 @@ enum TemplateThread {
 struct PQueue {
   private var first: PRef?
   private var last: PRef?
+  private(set) var count = 0
 
   var isEmpty: Bool { first == nil }
 
@@ -126,6 +142,7 @@ struct PQueue {
     p.pointee.link = nil
     if let last { last.pointee.link = p } else { first = p }
     last = p
+    count += 1
   }
 
   mutating func removeFirst() -> PRef? {
@@ -133,6 +150,7 @@ struct PQueue {
     first = p.pointee.link
     if first == nil { last = nil }
     p.pointee.link = nil
+    count -= 1
     return p
   }
 }

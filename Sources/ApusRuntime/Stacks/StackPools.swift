@@ -85,7 +85,12 @@ public struct StackPools: ~Copyable {
       FatalReport.fatalError("runtime: the address space reserved for goroutine stacks is used up")
     }
     freeSlots[index].reserve(regions[index].capacity)
-    for slot in fresh.reversed() { freeSlots[index].push(UInt32(slot)) }
+    // The lowest on top. Not `reversed()`, which allocates in a debug build.
+    var slot = fresh.upperBound
+    while slot > fresh.lowerBound {
+      slot -= 1
+      freeSlots[index].push(UInt32(slot))
+    }
     return regions[index].stack(at: Int(freeSlots[index].pop().unsafelyUnwrapped))
   }
 

@@ -122,8 +122,10 @@ public struct TimerHeap: ~Copyable {
     count = kept
     dead = 0
     // From the last node that has a child up: linear.
-    if count > 1 {
-      for index in stride(from: (count - 2) / 4, through: 0, by: -1) { siftDown(entries[index], from: index) }
+    var index = (count + 2) / 4
+    while index > 0 {
+      index -= 1
+      siftDown(entries[index], from: index)
     }
   }
 
