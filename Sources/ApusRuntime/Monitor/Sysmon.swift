@@ -9,7 +9,8 @@ import Synchronization
 ///
 /// While it sleeps for more than a millisecond it *rests*. Whoever makes a goroutine runnable and finds no idle P pokes a
 /// resting sysmon, which then looks when the slices end. It sets `isResting` before it looks and clears it afterwards if it
-/// will not rest: so either the one who submits sees the flag, or sysmon sees what was submitted.
+/// will not rest: so either the one who submits sees the flag, or sysmon sees what was submitted. After a poke it looks
+/// again within half a millisecond, and does not rest before, so it is not poked more often than that.
 ///
 /// When there is nothing to watch, since all Ps are idle or the world stands still, it *waits*, for a minute at the most,
 /// until the first P is taken off the idle list: an idle process has no periodic wake-ups. Back from there it goes on with
