@@ -5,11 +5,16 @@
 // stops to be told of that signal. Who stops gives the signal back what it did before, clears its bit in `installed`, and
 // waits until no handler runs that `delivering` counts. A handler that counts itself later than that finds the bit
 // clear, and sends the signal again, to whatever it does now. So each is either told or does what it did before.
+//
+// It sends it to its own thread, which the kernel had chosen: there it comes as soon as the handler returns, whatever the
+// other threads do, and is not one with another of its kind that waits for some thread of the process. And a SIGPIPE
+// stays with the write that has caused it, whose mark (`apus_write_guarded`) is the thread's.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "CApus.h"
@@ -32,7 +37,7 @@ static void on_notified(int signal) {
   atomic_fetch_add(&delivering, 1);
   if ((atomic_load(&installed) & bit(signal)) == 0) {
     // Blocked until this handler returns.
-    kill(getpid(), signal);
+    syscall(SYS_tgkill, getpid(), apus_gettid(), signal);
     atomic_fetch_sub(&delivering, 1);
     errno = saved_errno;
     return;

@@ -12,7 +12,8 @@ extension Programs {
     @Test(
       arguments: [
         ("notify", "true true true"), ("wakes-main", "14"), ("shared", "true true true true"), ("bursts", "wrong 0"),
-        ("atomic-stop", "lost 0 true"), ("stop-restores-ignoring", "true true"), ("counts", "0 1\n0"),
+        ("atomic-stop", "lost 0 true"), ("late-handler", "true true"), ("stop-restores-ignoring", "true true"),
+        ("counts", "0 1\n0"),
         ("empty", "0 true"), ("broken-pipe-while-notified", "write pipe: broken pipe"),
       ], [1, 2, 8])
     func saysWhatItHasTo(scenario: (name: String, output: String), processors: Int) throws {
