@@ -75,6 +75,16 @@ extension Programs {
       #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(result)")
     }
 
+    /// Where a processor is idle somebody waits for the clock, also when the thread that did has found work.
+    @Test(arguments: [2, 8])
+    func aSleeperWakesUpBesideTheOneThatWokeBefore(processors: Int) throws {
+      let result = try monitor(["sleeper-beside-waker"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      let numbers = numbers(result)
+      try #require(numbers.count == 1, "\(result)")
+      #expect(numbers[0] < 50, "\(result)")
+    }
+
     /// Who is stopped for somebody that wakes up goes on first, until its turn of ten milliseconds is over.
     @Test func whoIsStoppedWithinItsTurnGoesOnFirst() throws {
       let result = try monitor(["turns", "1000"], processors: 1)

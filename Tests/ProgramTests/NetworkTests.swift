@@ -45,6 +45,13 @@ extension Programs {
       #expect(result.status == 0, "\(result)")
       #expect(result.output == "0 1 ready\n", "\(result)")
     }
+
+    @Test(arguments: [1, 2])
+    func whatTheMonitorHasFoundIsNotTakenForDead(processors: Int) throws {
+      let result = try network("harvested-by-the-monitor", processors: processors, timeout: .seconds(60))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "all\n", "\(result)")
+    }
   }
   /// Descriptors: what is taken is given back, and what happens when there are none.
   @Suite struct Descriptors {

@@ -40,7 +40,9 @@ enum Retake {
     serveStopped(now, on: m)
     let idle = sched.pointee.idlePCount.load(ordering: .sequentiallyConsistent)
     let nextPoll = poll(now, isFull: idle == 0, on: m)
-    // While a P is idle, an idle thread waits for the timers.
+    // While a P is idle, an idle thread waits for the timers and the poller. But the one that did may have found work, and
+    // run it, which can be long: then another is to wait (IdleWait.swift).
+    if idle != 0 && IdleWait.isMissing { Spinning.wake() }
     let timer = idle == 0 ? Timers.earliest() : TimerHeap.none
     let demand = Demand(
       isUrgent: !GlobalQueue.isEmpty || sched.pointee.returning.count.load(ordering: .relaxed) != 0 || timer <= now,
@@ -102,8 +104,7 @@ enum Retake {
   /// what is ready then waits for a slice's end at the most. When it is to look again.
   private static func poll(_ now: Int64, isFull: Bool, on m: MRef) -> Int64 {
     if !Netpoll.isInUse { return Int64.max }
-    var ready = Netpoll.pollIfStale(now, isFull ? 1_000_000 : 10_000_000, on: m)
-    Park.inject(&ready)
+    Netpoll.pollIfStale(now, isFull ? 1_000_000 : 10_000_000, on: m)
     return isFull && Netpoll.hasWaiters ? now &+ 1_000_000 : Int64.max
   }
 

@@ -33,6 +33,12 @@ import Synchronization
 /// nobody that sleeps. But this thread now takes a P and looks at all timers before it goes idle again; and when it
 /// finds no idle P, then every P went from the idle list to a thread which does the same.
 ///
+/// ## Who waited has found work
+///
+/// Then nobody waits, and the thread, which may run its goroutine for long, wakes nobody, though other Ps are idle: mostly
+/// it will be back soon. sysmon, which the P that left the idle list has woken, sees that nobody waits (`isMissing`), and
+/// starts a spinner, which waits when it finds nothing.
+///
 /// ## Nobody waits for what is called off
 ///
 /// A timer may be called off while a thread waits for it here. That thread would notice when the time has come, which is
@@ -145,6 +151,12 @@ public struct IdleWait: ~Copyable {
       // Every P has a goroutine, which may be long at it.
       Sysmon.expect(when)
     }
+  }
+
+  /// Whether nobody waits here, though there is something to wait for.
+  static var isMissing: Bool {
+    sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) != 0
+      && (Timers.arePending || Netpoll.hasWaiters)
   }
 
   /// All threads of the runtime but one are idle, or wait for their locked goroutines: has that one look at the timers if

@@ -172,17 +172,23 @@ public struct Netpoll: ~Copyable {
   /// Takes events from the kernel: waits for `delay` nanoseconds for the first (0: does not wait; below zero: no limit).
   /// The goroutines that they wake are the caller's to make ready, and still wait by their status. In a section.
   static func poll(_ delay: Int64, on m: MRef) -> GQueue {
+    let (queue, woken) = harvest(delay, on: m)
+    // This thread runs, so nobody takes the goroutines in its hand for dead.
+    if woken > 0 { countWaiters(-woken, on: m) }
+    return queue
+  }
+
+  /// The same, but those that were woken still count as waiters.
+  private static func harvest(_ delay: Int64, on m: MRef) -> (queue: GQueue, woken: Int) {
     var harvest = Harvest(m: m)
     let poller = sched.pointee.netpoll.events.unsafelyUnwrapped
     withUnsafeMutablePointer(to: &harvest) { poller.wait(delay, $0) { Netpoll.take($0, $1, $2) } }
     // An interruption is meant for the thread that waits: one that only looks leaves it there.
     if harvest.wasInterrupted && delay != 0 { poller.clearInterruption() }
-    // This thread runs, so nobody takes the goroutines in its hand for dead.
-    if harvest.woken > 0 { countWaiters(-harvest.woken, on: m) }
     if delay == 0 || harvest.woken > 0 {
       sched.pointee.netpoll.polledAt.store(Clock.nanotime(), ordering: .relaxed)
     }
-    return harvest.queue
+    return (harvest.queue, harvest.woken)
   }
 
   /// Looks, without waiting, and makes ready what there is, in the queue of the P that `m` has; true when there was
@@ -212,13 +218,22 @@ public struct Netpoll: ~Copyable {
     return true
   }
 
-  /// For the monitor: the goroutines that events have woken, if nobody has polled for `limit` nanoseconds and nobody
-  /// waits. The caller makes them ready (`Park.inject`). In a section.
-  package static func pollIfStale(_ now: Int64, _ limit: Int64, on m: MRef) -> GQueue {
-    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 { return GQueue() }
-    if !isStale(now, limit) || sched.pointee.netpoll.isLooking.exchange(true, ordering: .acquiring) { return GQueue() }
-    defer { sched.pointee.netpoll.isLooking.store(false, ordering: .releasing) }
-    return poll(0, on: m)
+  /// For the monitor: makes ready what events have woken, if nobody has polled for `limit` nanoseconds and nobody waits.
+  /// How many that were. In a section.
+  ///
+  /// The monitor's thread counts as idle for the deadlock detector. So they count as waiters until they are in a queue;
+  /// and a thread that waits in the poller for a count that was too high meanwhile is told when it is lowered.
+  @discardableResult
+  package static func pollIfStale(_ now: Int64, _ limit: Int64, on m: MRef) -> Int {
+    if sched.pointee.idleWait.lastPoll.load(ordering: .sequentiallyConsistent) == 0 { return 0 }
+    if !isStale(now, limit) || sched.pointee.netpoll.isLooking.exchange(true, ordering: .acquiring) { return 0 }
+    var (queue, woken) = harvest(0, on: m)
+    sched.pointee.netpoll.isLooking.store(false, ordering: .releasing)
+    if woken == 0 { return 0 }
+    Park.inject(&queue)
+    countWaiters(-woken, on: m)
+    IdleWait.endIfInVain()
+    return woken
   }
 
   /// Whether there are descriptors, and nobody has polled for `limit` nanoseconds.

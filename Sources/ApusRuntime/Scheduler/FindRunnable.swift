@@ -59,7 +59,8 @@ enum FindRunnable {
         continue
       }
       if !UnstartedQueue.defers(found.g, on: m) {
-        p.pointee.hasServedStopped = false
+        // `goIdle` may have come back with another P.
+        m.pointee.p.unsafelyUnwrapped.pointee.hasServedStopped = false
         return found
       }
     }

@@ -32,7 +32,8 @@ enum SpareThreads {
   /// Keeps `m`, which is about to sleep; false when there are enough. The caller holds `Sched.lock`, so only handlers
   /// change the places meanwhile, and those empty them.
   ///
-  /// It is put where the handler looks first that runs on the same CPU: there the kernel will wake it.
+  /// It is put where the handler looks first that runs on the caller's CPU: if the caller is `m`'s thread, there the
+  /// kernel will wake it.
   static func put(_ m: MRef) -> Bool {
     let own = Int(apus_spare_place())
     if filled >= wanted { return false }
@@ -58,8 +59,7 @@ enum SpareThreads {
 
   /// Sees to it that a goroutine can be stopped: that there is a spare; or, while one is being created, which may take as
   /// long as a stopped goroutine holds the lock of malloc, that another stopped thread takes over (`SchedHead.successor`).
-  /// Only sysmon calls it, on `m`. The successor
-  /// is taken back at its next visit, or when a P goes idle before.
+  /// Only sysmon calls it, on `m`. The successor is taken back at its next visit, or when a P goes idle before.
   static func ensure(_ m: MRef) {
     if !areMissing { return }
     sched.pointee.lock.lock(m)
@@ -69,7 +69,7 @@ enum SpareThreads {
       if !put(idle) { IdleLists.put(idle) }
       sched.pointee.lock.unlock(m)
     } else {
-      if sched.pointee.head.successor.load(ordering: .relaxed) == nil, let next = StoppedThreads.take(.preempted) {
+      if sched.pointee.head.successor.load(ordering: .relaxed) == nil, let next = StoppedThreads.takeSuccessor() {
         next.currentG.pointee.setStatus(.running)
         sched.pointee.head.successor.store(next, ordering: .releasing)
       }
@@ -91,6 +91,6 @@ enum SpareThreads {
     guard sched.pointee.head.successor.load(ordering: .relaxed) != nil,
       let next = sched.pointee.head.successor.exchange(nil, ordering: .acquiringAndReleasing)
     else { return }
-    StoppedThreads.enqueue(next)
+    StoppedThreads.enqueue(next, inFront: true)
   }
 }

@@ -112,14 +112,14 @@ enum StoppedThreads {
     return nil
   }
 
-  /// Gives the stopped thread of `m` a P that nobody has, or puts it into the queue of the preempted. The caller holds
-  /// `Sched.lock`.
-  static func enqueue(_ m: MRef) {
+  /// Gives the stopped thread of `m` a P that nobody has, or puts it into the queue of the preempted: at its end, or in
+  /// front, where it was before, or where its turn is not over. The caller holds `Sched.lock`.
+  static func enqueue(_ m: MRef, inFront: Bool = false) {
     m.currentG.pointee.setStatus(.runnable)
     if !StopTheWorld.isStopping, let p = IdleLists.takeFreeP() {
       Processors.give(p, to: m)
       m.wakeUp()
-    } else if m.pointee.turnEnd > Clock.nanotime() {
+    } else if inFront || m.pointee.turnEnd > Clock.nanotime() {
       sched.pointee.preempted.prepend(m)
     } else {
       m.pointee.turnEnd = 0
@@ -146,6 +146,11 @@ enum StoppedThreads {
       if m.pointee.turnEnd == 0 { m.pointee.turnEnd = now &+ sched.pointee.slices.rotation.load(ordering: .relaxed) }
       return m
     }
+  }
+
+  /// The first preempted one, off the queue, to be `SchedHead.successor`. Its turn does not begin: mostly it comes back.
+  static func takeSuccessor() -> MRef? {
+    sched.pointee.preempted.removeFirst()
   }
 
   /// Gives the P of `m`, which is on g0 and has nothing better to run, to the next one of the queue, and goes idle. False

@@ -122,10 +122,14 @@ enum TemplateThread {
       let isNeeded = !sched.pointee.starting.isEmpty
       sched.pointee.threadCount -= 1
       sched.pointee.arrivingThreads -= 1
-      let count = Int(sched.pointee.threadCount)
-      sched.pointee.lock.unlock(m)
-      // A spare is not worth the process: two stopped threads can change places.
-      if isNeeded { FatalReport.cannotStartThread(have: count, error: error) }
+      if isNeeded {
+        let count = Int(sched.pointee.threadCount)
+        sched.pointee.lock.unlock(m)
+        FatalReport.cannotStartThread(have: count, error: error)
+      }
+      // A spare is not worth the process: two stopped threads can change places. It counted as running until now: all
+      // others may have gone idle meanwhile.
+      DeadlockDetector.checkAndUnlock(m)
     }
   }
 }

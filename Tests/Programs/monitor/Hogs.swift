@@ -123,6 +123,25 @@ func manyHogs(_ count: Int) {
   print(tally.count.load(ordering: .relaxed), tally.largest.load(ordering: .relaxed), ticks, share)
 }
 
+/// A goroutine sleeps and then computes for long, another one sleeps for longer than the first: the thread that waited for
+/// the clock is busy then. Prints how late the second one was, in hundredths of the time for which the first computed.
+func sleepBesideWaker() {
+  let ended = Channel<Int>()
+  let began = nanoseconds()
+  let length = 500_000_000
+  go {
+    Goroutine.sleep(for: .milliseconds(20))
+    let end = nanoseconds() + length
+    while nanoseconds() < end {}
+    ended.send(0)
+  }
+  go {
+    Goroutine.sleep(for: .milliseconds(40))
+    ended.send((nanoseconds() - began - 40_000_000) * 100 / length)
+  }
+  print(ended.receive()! + ended.receive()!)
+}
+
 /// Whose turn it is, and how often it was another's before.
 final class Turns: Sendable {
   private let last = Atomic<Int>(0)
