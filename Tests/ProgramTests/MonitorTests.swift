@@ -75,6 +75,13 @@ extension Programs {
       #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(result)")
     }
 
+    @Test(arguments: [1, 2, 8])
+    func theMainActorIsWhereMainIs(processors: Int) throws {
+      let result = try monitor(["main-actor"], processors: processors)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "5250\n", "\(result)")
+    }
+
     /// Where a processor is idle somebody waits for the clock, also when the thread that did has found work.
     @Test(arguments: [2, 8])
     func aSleeperWakesUpBesideTheOneThatWokeBefore(processors: Int) throws {

@@ -12,6 +12,7 @@ enum MainGoroutine {
     let m = currentM()
     let g = Spawn.allocate(stackOrder: stackOrder)
     g.pointee.head.id = Sched.mainID
+    apus_main_actor_is(UInt64(Sched.mainID))
     if m.pointee.p == nil { LockedThread.lock(g, to: m) }
     g.payloadAddress.bindMemory(to: ProgramArguments.self, capacity: 1).initialize(to: arguments)
     Spawn.submit(g, Entry { main($0.assumingMemoryBound(to: ProgramArguments.self).move()) })

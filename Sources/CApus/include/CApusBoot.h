@@ -23,4 +23,7 @@ uint64_t apus_xcr0(void);
 /// The APUS_RUNTIME_VERSION with which the C half was compiled.
 int apus_runtime_version(void);
 
+/// The main actor is where the goroutine of this number runs, whatever its thread (main_actor.c). Once, before it does.
+void apus_main_actor_is(uint64_t goroutine);
+
 #endif

@@ -7,7 +7,26 @@ import Glibc
 let scenario = CommandLine.arguments.dropFirst().first ?? ""
 let count = CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 0
 
+/// The main actor's, as everything at the top level.
+var sum = 0
+
 switch scenario {
+case "main-actor":
+  // Goroutine 1 changes its thread; what is the main actor's goes on being its.
+  for _ in 0..<4 { go { computeForEver() } }
+  let numbers = Channel<Int>()
+  go {
+    for number in 0..<100 {
+      numbers.send(number)
+      Goroutine.sleep(for: .microseconds(100))
+    }
+    numbers.close()
+  }
+  while let number = numbers.receive() {
+    [1, 2].forEach { sum += $0 }
+    MainActor.assumeIsolated { sum += number }
+  }
+  print(sum)
 case "spin": spin()
 case "read-untold": readBesideOthers(isTold: false)
 case "read-told": readBesideOthers(isTold: true)
