@@ -82,9 +82,6 @@ struct Descriptor: ~Copyable, @unchecked Sendable {
 
   var isClosed: Bool { mutex.isClosed }
 
-  /// Whether goroutines wait for it without a thread, and deadlines have an effect.
-  var isPolled: Bool { record != nil }
-
   /// Runs `body` with the number, which stays what it is meanwhile; `Outcome.closed` where it is closed.
   func using(_ body: (Int32) -> Int64) -> Int64 {
     guard mutex.retain() else { return Outcome.closed }

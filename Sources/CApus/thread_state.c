@@ -33,13 +33,20 @@ static void task_path(char *path, int32_t tid, const char *name) {
   strcpy(path, name);
 }
 
-int apus_thread_state_by_syscall(int32_t tid) {
-  char path[64], text[64];
-  task_path(path, tid, "syscall");
+/// Reads the beginning of that file; how many bytes, 0 or less where there are none to be had.
+static ssize_t read_task_file(int32_t tid, const char *name, char *text, size_t size) {
+  char path[64];
+  task_path(path, tid, name);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return APUS_THREAD_UNKNOWN;
-  ssize_t got = read(fd, text, sizeof text - 1);
+  if (fd < 0) return -1;
+  ssize_t got = read(fd, text, size);
   close(fd);
+  return got;
+}
+
+int apus_thread_state_by_syscall(int32_t tid) {
+  char text[64];
+  ssize_t got = read_task_file(tid, "syscall", text, sizeof text - 1);
   if (got <= 0) return APUS_THREAD_UNKNOWN;
   // "running" for a thread that has a CPU or waits for one; else the number of the call that it sleeps in and its
   // arguments, or -1 and two addresses for a sleep outside a call.
@@ -48,12 +55,8 @@ int apus_thread_state_by_syscall(int32_t tid) {
 }
 
 int apus_thread_state_by_stat(int32_t tid) {
-  char path[64], text[512];
-  task_path(path, tid, "stat");
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return APUS_THREAD_UNKNOWN;
-  ssize_t got = read(fd, text, sizeof text - 1);
-  close(fd);
+  char text[512];
+  ssize_t got = read_task_file(tid, "stat", text, sizeof text - 1);
   if (got <= 0) return APUS_THREAD_UNKNOWN;
   text[got] = 0;
   // The command's name stands in parentheses and may hold anything; the state follows its last one.

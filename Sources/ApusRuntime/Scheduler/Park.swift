@@ -96,15 +96,21 @@ public enum Park {
     }
   }
 
+  /// What is done to each goroutine of a batch before it is queued.
+  @inline(__always)
+  private static func makeRunnable(_ g: GRef) {
+    assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
+    g.pointee.waitReason = .none
+    g.pointee.setStatus(.runnable)
+  }
+
   /// Makes all of `batch` runnable, in order, at the end of the queue of the P that `m` has. None is a foreign thread's.
   /// The caller looks for a goroutine to run next: a single one that nothing comes before is its own, and wakes nobody.
   static func ready(_ batch: inout GQueue, on m: MRef) {
     let queue = OwnerQueue(m.pointee.p.unsafelyUnwrapped)
     let isNext = batch.count == 1 && queue.isEmpty && GlobalQueue.isEmpty
     while let g = batch.removeFirst() {
-      assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
-      g.pointee.waitReason = .none
-      g.pointee.setStatus(.runnable)
+      makeRunnable(g)
       queue.putLast(g)
     }
     // One thread is enough: it wakes the next when it has found something.
@@ -117,9 +123,7 @@ public enum Park {
     if batch.count == 0 { return }
     var runnable = GQueue()
     while let g = batch.removeFirst() {
-      assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
-      g.pointee.waitReason = .none
-      g.pointee.setStatus(.runnable)
+      makeRunnable(g)
       runnable.append(g)
     }
     GlobalQueue.put(runnable)
