@@ -18,6 +18,7 @@ let stresses: [Stress] = [
   Stress("context", "trees of contexts cancelled from everywhere: nobody waits for ever, nothing is kept", contexts),
   Stress("foreign-threads", "threads that are not the runtime's use channels, wait groups and go", foreignThreads),
   Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),
+  Stress("calm-mutex", "a mutex that nobody waits for, and then somebody does: no wake-up lost", calmMutex),
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
   Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
   Stress("hogs", "goroutines stopped inside malloc, print, locks and vector code: nothing is corrupted", hogs),

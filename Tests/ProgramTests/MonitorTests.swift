@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// Runs a scenario with so many processors.
@@ -150,6 +151,32 @@ extension Programs {
       let result = try monitor(["mutex-of-a-hog"], processors: processors)
       #expect(result.status == 0, "\(result)")
       #expect(result.output == "turns 24 preemptions true\n", "\(result)")
+    }
+
+    /// A release of a mutex that nobody has waited for lately is a plain store: the first to wait has a barrier made.
+    @Test(arguments: [1, 2, 8])
+    func waitingForACalmMutexMakesABarrier(processors: Int) throws {
+      let result = try monitor(["calm-mutex", "10000", "deadly"], processors: processors)
+      #expect(result.signal == SIGSYS, "\(result)")
+      #expect(result.output == "", "\(result)")
+    }
+
+    @Test(arguments: [1, 2, 8])
+    func waitingForAWatchedMutexMakesNone(processors: Int) throws {
+      let fresh = try monitor(["calm-mutex", "1000", "deadly"], processors: processors)
+      #expect(fresh.output == "waiting 3\ncounted 3001\n", "\(fresh)")
+      #expect(fresh.status == 0, "\(fresh)")
+      let contended = try monitor(["watched-mutex"], processors: processors)
+      #expect(contended.output == "counted 8000\n", "\(contended)")
+      #expect(contended.status == 0, "\(contended)")
+    }
+
+    /// Then the first to wait goes on asking.
+    @Test(arguments: [1, 2, 8])
+    func aMutexNeedsNoBarrierToBeHad(processors: Int) throws {
+      let result = try monitor(["calm-mutex", "10000"], processors: processors)
+      #expect(result.output == "waiting 2\ncounted 3001\n", "\(result)")
+      #expect(result.status == 0, "\(result)")
     }
 
     @Test(arguments: [1, 2])

@@ -50,4 +50,8 @@ int stress_vectors(uint64_t seed, uint64_t rounds);
 void stress_silence(void);
 void stress_speak(void);
 
+/// From now on the kernel refuses membarrier(2) to all threads: by an error, or by ending the process with SIGSYS. Negative
+/// errno where filters are not to be had.
+int stress_refuse_barriers(int is_deadly);
+
 #endif

@@ -41,6 +41,40 @@ import struct Synchronization.Atomic
   }
 }
 
+/// Two that want a mutex for which nobody has waited for long, a few times each: who waits must not miss the last release.
+@Sendable func calmMutex(_ run: StressRun) {
+  inRounds(run) { random in
+    let shared = Mutex(0)
+    // So many that releases are plain stores from then on.
+    let calming = 4200
+    for _ in 0..<calming { shared.withLock { $0 += 1 } }
+    let present = Atomic<Int>(0)
+    let group = WaitGroup()
+    let steps = [random.pick(1...4), random.pick(1...4)]
+    // Who waits spins for some microseconds first: it has to be held for about as long.
+    let pause = random.pick(0...12_000)
+    for count in steps {
+      let party: @Sendable () -> Void = {
+        present.wrappingAdd(1, ordering: .relaxed)
+        // Together, if there are two processors.
+        var patience = Runtime.maxProcs > 1 ? 200_000 : 0
+        while present.load(ordering: .relaxed) < 2 && patience > 0 { patience -= 1 }
+        for _ in 0..<count {
+          shared.withLock { number in
+            for _ in 0..<pause where present.load(ordering: .relaxed) == 0 { number += 1 }
+            number += 1
+          }
+        }
+      }
+      group.go(party)
+    }
+    group.wait()
+    let expected = calming + steps[0] + steps[1]
+    run.check(shared.withLock { $0 } == expected, "a count under a calm mutex is missing")
+    run.count(expected)
+  }
+}
+
 /// Readers and writers of one value: no writer beside anybody, no reader that sees half a change.
 @Sendable func rwMutex(_ run: StressRun) {
   inRounds(run) { random in

@@ -146,6 +146,8 @@ package struct MachineFacts {
   package var cpuCount = 1
   package var pageSize = 4096
   package var signalStackSize = 65536
+  /// Whether the kernel makes barriers in other threads (`ThreadBarrier`).
+  package var hasThreadBarrier = false
   /// Mixed into every seed.
   package var seed: UInt64 = 0
   /// The signal mask with which the process started.

@@ -1,5 +1,9 @@
-import Apus
+import ApusRuntime
 import Testing
+
+import struct Synchronization.Atomic
+
+@testable import Apus
 
 @Suite struct MutexTests {
   @Test func holdersExcludeEachOther() throws {
@@ -162,6 +166,55 @@ import Testing
       _ = mutex
     }
     #expect(witness.value == 1)
+  }
+
+  /// A mutex that nobody waits for becomes calm; who waits for it makes it watched.
+  @Test func releasesBecomePlain() {
+    let mutex = Mutex(0)
+    #expect(mutex.word.state.load(ordering: .relaxed) == MutexWord.watched)
+    for _ in 0..<5000 { mutex.withLock { $0 += 1 } }
+    #expect(mutex.word.state.load(ordering: .relaxed) == 0)
+    onGoroutine {
+      let group = WaitGroup()
+      mutex.withLock { _ in
+        group.go { mutex.withLock { $0 += 1 } }
+        while mutex.word.waiters.waiterCount == 0 { Goroutine.yield() }
+        #expect(mutex.word.state.load(ordering: .relaxed) == MutexWord.watched + MutexWord.oneWaiter)
+      }
+      group.wait()
+      #expect(mutex.word.state.load(ordering: .relaxed) == MutexWord.watched)
+    }
+    #expect(mutex.withLock { $0 } == 5001)
+  }
+
+  /// One was to be woken who then got the lock without it.
+  @Test func aWakeUpThatNobodyNeedsIsTakenBack() {
+    let mutex = Mutex(0)
+    mutex.withLock { _ in
+      mutex.word.state.bitwiseOr(MutexWord.woken, ordering: .relaxed)
+      mutex.word.waiters.release()
+    }
+    #expect(mutex.word.state.load(ordering: .relaxed) == MutexWord.watched)
+    let isLeft = mutex.word.waiters.tryAcquire()
+    #expect(!isLeft)
+  }
+
+  /// The lock is released while the one who will wait has not yet said that it starves: whoever released it takes it again.
+  @Test func aLockThatStarvesAfterItsReleaseIsHandedOver() {
+    onGoroutine {
+      let mutex = Mutex(0)
+      let group = WaitGroup()
+      mutex.word.lock()
+      group.go { mutex.withLock { $0 += 1 } }
+      while mutex.word.waiters.waiterCount == 0 { Goroutine.yield() }
+      mutex.word.state.bitwiseOr(MutexWord.starving, ordering: .relaxed)
+      mutex.word.holder.store(0, ordering: .relaxed)
+      mutex.word.wakeOne()
+      group.wait()
+      #expect(mutex.withLock { $0 } == 1)
+      #expect(mutex.word.state.load(ordering: .relaxed) == MutexWord.watched)
+      #expect(mutex.word.holder.load(ordering: .relaxed) == 0)
+    }
   }
 }
 
