@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -356,17 +357,33 @@ static void on_pipe(int signal) {
   errno = saved_errno;
 }
 
-static _Atomic int pipes_are_guarded;
+// Whoever changes what SIGPIPE does has it: so there is no moment between two changes at which a write of ours ends the
+// process, and no change undoes another.
+static pthread_mutex_t pipe_lock = PTHREAD_MUTEX_INITIALIZER;
+// Under pipe_lock: there are writes that must not end the process.
+static int pipes_are_guarded;
 
-void apus_pipe_guard_again(void) {
-  if (atomic_load(&pipes_are_guarded)) apus_pipe_guard();
+static const struct sigaction *guarded(const struct sigaction *action) {
+  static const struct sigaction guard = {.sa_handler = on_pipe, .sa_flags = SA_RESTART | SA_ONSTACK};
+  // A handler of the program's, or its wish to ignore the signal, keeps the process alive as well as ours does.
+  int is_default = (action->sa_flags & SA_SIGINFO) == 0 && action->sa_handler == SIG_DFL;
+  return pipes_are_guarded && is_default ? &guard : action;
 }
 
 void apus_pipe_guard(void) {
-  atomic_store(&pipes_are_guarded, 1);
-  struct sigaction present, action = {.sa_handler = on_pipe, .sa_flags = SA_RESTART | SA_ONSTACK};
-  sigemptyset(&action.sa_mask);
-  // A handler of the program's, or its wish to ignore the signal, keeps the process alive as well as ours does.
-  if (sigaction(SIGPIPE, NULL, &present) == 0 && (present.sa_flags & SA_SIGINFO) == 0 && present.sa_handler == SIG_DFL)
-    sigaction(SIGPIPE, &action, NULL);
+  struct sigaction present;
+  pthread_mutex_lock(&pipe_lock);
+  pipes_are_guarded = 1;
+  if (sigaction(SIGPIPE, NULL, &present) == 0) {
+    const struct sigaction *wanted = guarded(&present);
+    if (wanted != &present) sigaction(SIGPIPE, wanted, NULL);
+  }
+  pthread_mutex_unlock(&pipe_lock);
+}
+
+int apus_pipe_set_action(const struct sigaction *action, struct sigaction *previous) {
+  pthread_mutex_lock(&pipe_lock);
+  int result = sigaction(SIGPIPE, guarded(action), previous);
+  pthread_mutex_unlock(&pipe_lock);
+  return result;
 }

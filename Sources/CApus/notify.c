@@ -30,6 +30,11 @@ static _Atomic uint64_t installed;
 // What they did before. The caller's lock protects it.
 static struct sigaction previous[65];
 
+// SIGPIPE is also the business of writes to pipes.
+static int set_action(int signal, const struct sigaction *action, struct sigaction *old) {
+  return signal == SIGPIPE ? apus_pipe_set_action(action, old) : sigaction(signal, action, old);
+}
+
 static uint64_t bit(int signal) { return (uint64_t)1 << (signal - 1); }
 
 static void on_notified(int signal) {
@@ -58,15 +63,14 @@ int apus_signal_notify(int signal, int fd) {
   struct sigaction action = {.sa_handler = on_notified, .sa_flags = SA_RESTART | SA_ONSTACK};
   sigfillset(&action.sa_mask);
   atomic_fetch_or(&installed, bit(signal));
-  if (sigaction(signal, &action, &previous[signal]) == 0) return 0;
+  if (set_action(signal, &action, &previous[signal]) == 0) return 0;
   atomic_fetch_and(&installed, ~bit(signal));
   return -errno;
 }
 
 void apus_signal_restore(int signal) {
   if ((atomic_load(&installed) & bit(signal)) == 0) return;
-  sigaction(signal, &previous[signal], NULL);
-  if (signal == SIGPIPE) apus_pipe_guard_again();
+  set_action(signal, &previous[signal], NULL);
   atomic_fetch_and(&installed, ~bit(signal));
   while (atomic_load(&delivering) != 0) sched_yield();
 }

@@ -23,6 +23,16 @@ extension Programs {
       #expect(result.errors == "", "\(result)")
     }
 
+    /// The signal goes from a channel to the guard of our writes in one step. In two, one run in thirty of these ended by it.
+    @Test(arguments: [2, 8])
+    func noWriteEndsTheProcessWhileASignalIsGivenBack(processors: Int) throws {
+      for _ in 0..<20 {
+        let result = try signals("broken-pipe-while-stopping", processors: processors)
+        #expect(result.status == 0, "\(result)")
+        #expect(result.output == "alive\n", "\(result)")
+      }
+    }
+
     @Test(arguments: [1, 2])
     func theDefaultComesBack(processors: Int) throws {
       let result = try signals("stop", processors: processors)

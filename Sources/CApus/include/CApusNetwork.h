@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sigaction;
+
 // epoll.
 #define APUS_EPOLLIN 0x001u
 #define APUS_EPOLLPRI 0x002u
@@ -123,7 +125,8 @@ int apus_unlink(const char *path);
 /// It installs a handler of SIGPIPE where there is none. The handler returns when its thread is inside
 /// `apus_write_guarded` or `apus_write_vectors`; else it does what the default is, and the process ends.
 void apus_pipe_guard(void);
-/// The same if it was called before: another handler of ours has gone.
-void apus_pipe_guard_again(void);
+/// sigaction(2) for SIGPIPE, and for whoever gives the signal back what it did before: where that is the default and writes
+/// are guarded, it gets the guard.
+int apus_pipe_set_action(const struct sigaction *action, struct sigaction *previous);
 
 #endif

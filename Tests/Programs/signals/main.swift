@@ -3,6 +3,8 @@ import Apus
 import ApusNet
 import Glibc
 
+import struct Synchronization.Atomic
+
 /// Sends `signal` to this process.
 func raiseSignal(_ signal: Int32) {
   kill(getpid(), signal)
@@ -193,6 +195,27 @@ case "broken-pipe-while-notified":
   } catch {
     print(error)
   }
+case "broken-pipe-while-stopping":
+  // The first pipes of ours are made while somebody else has the signal, and writes to them fail while it goes.
+  let channel = Signals.notify([SIGPIPE])
+  let isOver = Atomic<Bool>(false)
+  let attempts = Atomic<Int>(0)
+  let group = WaitGroup()
+  for _ in 0..<4 {
+    let (reader, writer) = try DescriptorStream.pipe()
+    reader.close()
+    group.go {
+      while !isOver.load(ordering: .relaxed) {
+        if (try? writer.write([1] as [UInt8])) != nil { fatalError("written") }
+        attempts.wrappingAdd(1, ordering: .relaxed)
+      }
+    }
+  }
+  while attempts.load(ordering: .relaxed) < 100 { Goroutine.yield() }
+  Signals.stop(channel)
+  isOver.store(true, ordering: .relaxed)
+  group.wait()
+  print("alive")
 default:
   print("unknown scenario: \(scenario)")
   exit(64)
