@@ -5,7 +5,9 @@ public import ApusRuntime
 /// A goroutine that has to wait spins for a moment and then parks: its thread runs others meanwhile. A thread that is no
 /// goroutine's blocks. Waiters are woken in the order in which they came, though one that arrives while the lock is free
 /// may take it before them; one that has waited for a millisecond gets it next. Uncontended, locking and unlocking cost
-/// one atomic instruction, inlined; two if somebody has waited for it lately.
+/// one atomic instruction, inlined; two and a call in the mutex's first few thousand uses, and in as many after somebody
+/// has waited for it. The first to wait after those has the kernel make a barrier in every running thread, which takes up
+/// to 10 us (membarrier(2); a filter of system calls should allow it, and one that ends the process at it will do so).
 ///
 /// The mutex may be held while the goroutine waits for something else: receives from a channel, sleeps, takes another
 /// mutex, or yields, and it may go on on another thread. The standard library's `Synchronization.Mutex` may not: it

@@ -21,7 +21,12 @@ public import struct Synchronization.Atomic
 /// waits makes the lock *watched*, and while it is, releases exchange `holder`, and those who come to wait do with the order
 /// of sequential consistency. A lock begins watched, and is no more after `calmReleases` releases in a row at which nobody
 /// was there. One who comes while the first has not had its barrier yet goes to sleep all the same: should a release have
-/// missed both, the first finds the lock free, and its own release wakes the second.
+/// missed both, the first finds the lock free, and its own release wakes the second. And a plain release that was under way
+/// when the lock became watched, and sees somebody, makes its store visible before it looks who there is (`wakeOne`): else
+/// one that it takes to be awake could have found the lock held yet, and gone to sleep, with no barrier.
+///
+/// The memory of a lock outlives its release: who gives it back looks at `state` when somebody else may hold it already.
+/// All locks are in objects that whoever uses them keeps.
 @usableFromInline
 struct MutexWord: ~Copyable, Sendable {
   /// 1 while somebody holds the lock, also while it is handed over. Taken by a compare-exchange; cleared by the holder.
@@ -44,7 +49,7 @@ struct MutexWord: ~Copyable, Sendable {
   static var starving: Int32 { 4 }
   static var oneWaiter: Int32 { 8 }
   private static var starvationThreshold: Int64 { 1_000_000 }
-  /// At 10 us a barrier and 1 ns that a plain release saves, half of them are won back.
+  /// At 1 to 2 ns that a plain release saves, as many as that win back most of a barrier.
   private static var calmReleases: Int32 { 4096 }
 
   @inlinable
@@ -76,7 +81,7 @@ struct MutexWord: ~Copyable, Sendable {
   func unlock() {
     if state.load(ordering: .relaxed) != 0 { return unlockWatched() }
     holder.store(0, ordering: .releasing)
-    // Keeps the compiler from looking first; keeping the CPU from it is the waiter's part.
+    // Keeps the compiler from looking first. Keeping the CPU from it is the waiter's part; on x86 this is no instruction.
     atomicMemoryFence(ordering: .acquiringAndReleasing)
     if state.load(ordering: .relaxed) != 0 { wakeOne() }
   }
@@ -106,10 +111,7 @@ struct MutexWord: ~Copyable, Sendable {
         round += 1
         continue
       }
-      if countIn(isAwake: isAwake, isStarving: isStarving) {
-        countOut(isStarving: isStarving)
-        return
-      }
+      if countIn(isAwake: isAwake, isStarving: isStarving) { return }
       let hasWaited = startedWaiting != 0
       if !hasWaited { startedWaiting = Clock.nanotime() }
       waiters.acquire(1, .mutexLock, inFront: hasWaited)
@@ -128,7 +130,7 @@ struct MutexWord: ~Copyable, Sendable {
     }
   }
 
-  /// Announces one that will sleep, and tries once more; true if it has the lock now, and then it is still counted.
+  /// Announces one that will sleep, and tries once more; true if it has the lock now, and is announced no more.
   private func countIn(isAwake: Bool, isStarving: Bool) -> Bool {
     var before = state.load(ordering: .relaxed)
     while true {
@@ -143,17 +145,21 @@ struct MutexWord: ~Copyable, Sendable {
       before = result.original
     }
     if before & Self.watched == 0 && !ThreadBarrier.run() {
-      // The kernel has it no more (a filter of system calls came after the start): whoever would sleep now might not be
-      // seen, and so nobody who comes later.
+      // The kernel has it no more (a filter of system calls came after the start): who sleeps now might not be seen. So it
+      // does not, and is not counted: nothing can be handed to it. Those that have seen the lock watched by it do sleep, and
+      // its own release wakes them.
+      assert(!isAwake && !isStarving, "a mutex is not watched while somebody is awake")
+      countOut(isStarving: false)
       while !tryLock() { Park.yield() }
       return true
     }
-    return holder.compareExchange(
-      expected: 0, desired: 1, successOrdering: .sequentiallyConsistent, failureOrdering: .sequentiallyConsistent
-    ).exchanged
+    let result = holder.compareExchange(
+      expected: 0, desired: 1, successOrdering: .sequentiallyConsistent, failureOrdering: .sequentiallyConsistent)
+    if result.exchanged { countOut(isStarving: isStarving) }
+    return result.exchanged
   }
 
-  /// One that was counted has the lock. `isStarving`: and the lock is starving no more.
+  /// One that was counted will not sleep, or has slept. `isStarving`: it has the lock, which is starving no more.
   private func countOut(isStarving: Bool) {
     var before = state.load(ordering: .relaxed)
     while true {
@@ -172,23 +178,29 @@ struct MutexWord: ~Copyable, Sendable {
   func unlockWatched() {
     while true {
       let before = state.load(ordering: .relaxed)
+      if before == Self.watched {
+        calmDown()
+        holder.store(0, ordering: .sequentiallyConsistent)
+        if !mustHandOver() { return }
+        continue
+      }
       if before & Self.starving != 0 {
         // Whoever set it is counted, and sleeps or finds the lock held and will. It, or who is before it, gets the lock,
         // held already, and the rest of this slice.
         waiters.release(1, handOff: true)
         return
       }
-      if before == Self.watched {
-        calmDown()
-      } else {
-        calm.store(0, ordering: .relaxed)
-        // A unit that was to wake one who got the lock without it: nobody is awake, then, so the mark goes with it.
-        if before & Self.woken != 0 && before < Self.oneWaiter && waiters.tryAcquire() {
-          state.wrappingSubtract(Self.woken, ordering: .relaxed)
-        }
+      calm.store(0, ordering: .relaxed)
+      // A unit that was to wake one who got the lock without it: nobody is awake, then, so the mark goes with it.
+      if before & Self.woken != 0 && before < Self.oneWaiter && waiters.tryAcquire() {
+        state.wrappingSubtract(Self.woken, ordering: .relaxed)
       }
+      // Not to be stopped between the release and waking: those who wait would wait for this goroutine's next turn.
+      let m = acquireM()
       holder.store(0, ordering: .sequentiallyConsistent)
-      if !mustHandOver() { return }
+      let mustHandOver = mustHandOver()
+      releaseM(m)
+      if !mustHandOver { return }
     }
   }
 
@@ -205,7 +217,11 @@ struct MutexWord: ~Copyable, Sendable {
   @usableFromInline
   @inline(never)
   func wakeOne() {
-    if mustHandOver() { unlockWatched() }
+    let m = acquireM()
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    let mustHandOver = mustHandOver()
+    releaseM(m)
+    if mustHandOver { unlockWatched() }
   }
 
   /// The lock was released: wakes one of those who wait, unless somebody has the lock already or is awake, who will then

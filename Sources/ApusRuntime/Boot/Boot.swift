@@ -103,8 +103,9 @@ enum Boot {
     sched.pointee.deadlock.isOn = mainThread
     sched.pointee.head.asyncPreemptOff.store(knobs.asyncpreemptoff == 0 ? 0 : 1, ordering: .relaxed)
     // While there is one thread this costs nothing; later it waits for all of them.
-    sched.pointee.facts.hasThreadBarrier = apus_membarrier_register() == 0
-    if !sched.pointee.facts.hasThreadBarrier {
+    if apus_membarrier_register() == 0 {
+      sched.pointee.hasThreadBarrier.store(true, ordering: .relaxed)
+    } else {
       sched.pointee.threadStateSource.store(ThreadState.Source.none.rawValue, ordering: .relaxed)
     }
     Threads.register(m, id: mainThread ? 0 : -1)

@@ -33,6 +33,8 @@ public struct Sched: ~Copyable {
 
   // Under lock; the counts are atomic so that they may be read without it.
   var idleM: MRef?
+  /// When an idle M was wanted last and there was none.
+  var lastShortage: Int64 = 0
   var idleP: PRef?
   let idlePCount = Atomic<Int32>(0)
   var global = GQueue()
@@ -82,6 +84,8 @@ public struct Sched: ~Copyable {
   let templateWake = Atomic<UInt32>(0)
   /// `ThreadState.Source`; written by boot and by tests.
   let threadStateSource = Atomic<UInt8>(0)
+  /// Whether the kernel makes barriers in other threads (`ThreadBarrier`).
+  let hasThreadBarrier = Atomic<Bool>(false)
 
   // Stopping the world.
   /// The one goroutine that may stop the world (Go's `worldsema`).
@@ -146,8 +150,6 @@ package struct MachineFacts {
   package var cpuCount = 1
   package var pageSize = 4096
   package var signalStackSize = 65536
-  /// Whether the kernel makes barriers in other threads (`ThreadBarrier`).
-  package var hasThreadBarrier = false
   /// Mixed into every seed.
   package var seed: UInt64 = 0
   /// The signal mask with which the process started.

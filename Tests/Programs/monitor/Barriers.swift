@@ -16,6 +16,11 @@ func waitForCalmMutex(_ releases: Int) {
     print("waiting", waiting())
     number += 1
   }
+  // One is woken, comes too late, and has waited for so long that it is handed the lock next.
+  counter.withLock { number in
+    Goroutine.sleep(for: .milliseconds(5))
+    number += 1
+  }
   group.wait()
   print("counted", counter.withLock { $0 } - releases)
 }
