@@ -41,7 +41,10 @@ enum IdleLists {
 
   /// Go's `mget`: the one that went idle last, whose caches are warmest.
   static func takeM() -> MRef? {
-    guard let m = sched.pointee.idleM else { return nil }
+    guard let m = sched.pointee.idleM else {
+      sched.pointee.lastShortage = Clock.nanotime()
+      return nil
+    }
     sched.pointee.idleM = m.pointee.idleLink
     m.pointee.idleLink = nil
     m.pointee.isListedIdle = false

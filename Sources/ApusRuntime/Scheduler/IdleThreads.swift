@@ -2,8 +2,12 @@ import Synchronization
 
 /// Idle threads beyond a handful end after a while (Go's never do): a burst of goroutines that blocked, or ran for long,
 /// leaves no crowd of threads behind.
+///
+/// A thread that is one too many ends when nobody has wanted it for `patience`; or, since a program that wakes up now and then
+/// may use another of them each time, as soon as it goes idle and there has been an idle thread whenever one was wanted, for
+/// as long.
 enum IdleThreads {
-  /// How long a thread that is one too many stays idle before it ends, in nanoseconds.
+  /// Nanoseconds.
   private static var patience: Int64 { 3_000_000_000 }
 
   /// How many threads a program at rest keeps: one for each P, and two for a burst. With sysmon and the template thread
@@ -12,6 +16,11 @@ enum IdleThreads {
 
   /// Whether there are more. The caller holds `Sched.lock`.
   static var areTooMany: Bool { sched.pointee.threadCount > kept }
+
+  /// Whether there have been for long. The caller holds `Sched.lock`.
+  static var haveBeenTooMany: Bool {
+    areTooMany && Clock.nanotime() &- sched.pointee.lastShortage > patience
+  }
 
   enum Outcome {
     /// It was woken: a P was handed over.

@@ -127,6 +127,11 @@ enum Threads {
       return
     }
     let isSpare = SpareThreads.put(m)
+    if !isSpare && m.pointee.id != 0 && IdleThreads.haveBeenTooMany {
+      m.pointee.exiting = true
+      sched.pointee.lock.unlock(m)
+      return
+    }
     if !isSpare { IdleLists.put(m) }
     let maySpareIt = !isSpare && IdleThreads.areTooMany
     DeadlockDetector.checkAndUnlock(m)

@@ -48,9 +48,15 @@ func readBesideOthers(isTold: Bool) {
 /// the last, and after how many milliseconds that was reached.
 func burst(_ count: Int) {
   let group = WaitGroup()
-  for _ in 0..<count { group.go { usleep(500_000) } }
-  Goroutine.sleep(for: .milliseconds(300))
-  let largest = processStatus("Threads")
+  let (reading, writing) = makePipe()
+  for _ in 0..<count { group.go { _ = readByte(reading) } }
+  var largest = 0
+  let begin = nanoseconds()
+  while largest <= count && nanoseconds() - begin < 20_000_000_000 {
+    Goroutine.sleep(for: .milliseconds(20))
+    largest = processStatus("Threads")
+  }
+  for _ in 0..<count { write(writing, "x", 1) }
   group.wait()
   let start = nanoseconds()
   while processStatus("Threads") > Runtime.maxProcs + 4 && nanoseconds() - start < 20_000_000_000 {
