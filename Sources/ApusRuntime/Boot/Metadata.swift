@@ -1,3 +1,7 @@
+#if DEBUG
+  import CApus
+#endif
+
 /// Protocol conformances and metadata that are expensive at first use (Go's `itabsinit`), looked up once on the big
 /// system stack.
 ///
@@ -15,9 +19,11 @@ enum Metadata {
 
   #if DEBUG
     /// Code that is not optimized finds out at run time how to destroy a value with atomics in it; for the first one that
-    /// takes more than the smallest stack.
+    /// takes more than the smallest stack. And it looks up each generic type by its name at the first use, which allocates:
+    /// in a section of the runtime that would wait for a lock of malloc, perhaps a stopped goroutine's.
     private static func prepareForUnspecialized() {
       _ = SemaphoreRoot(0)
+      _ = apus_metadata_prepare()
     }
   #endif
 

@@ -26,4 +26,8 @@ int apus_runtime_version(void);
 /// The main actor is where the goroutine of this number runs, whatever its thread (main_actor.c). Once, before it does.
 void apus_main_actor_is(uint64_t goroutine);
 
+/// Looks up every type and conformance that the executable's own code looks up by name at its first use; how many. For
+/// code without optimization. On a stack of a normal size: the standard library's lookup is deep.
+int apus_metadata_prepare(void);
+
 #endif
