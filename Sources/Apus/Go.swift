@@ -8,6 +8,7 @@ public import ApusRuntime
 /// A captured value that is not `Sendable` can't be sent on from inside `body` (the compiler can't know that a closure
 /// runs once): pass it as an argument, `go(value) { channel.send($0) }`.
 @inlinable
+@inline(__always)
 public func go(_ body: sending @escaping () -> Void) {
   Launch.start(body, stackOrder: 0)
 }
@@ -15,6 +16,7 @@ public func go(_ body: sending @escaping () -> Void) {
 /// Starts a goroutine with a stack of at least `stackSize` bytes, rounded up to a power of two from 16 KiB to 1 GiB.
 /// Only touched pages cost memory.
 @inlinable
+@inline(__always)
 public func go(stackSize: Int, _ body: sending @escaping () -> Void) {
   Launch.start(body, stackOrder: Launch.order(ofStack: stackSize))
 }
@@ -24,6 +26,7 @@ public func go(stackSize: Int, _ body: sending @escaping () -> Void) {
 /// The argument and the body travel in the goroutine's own record when the argument has at most 32 bytes: with a body
 /// that captures nothing, a spawn allocates nothing.
 @inlinable
+@inline(__always)
 public func go<Argument: ~Copyable>(
   _ argument: consuming sending Argument,
   _ body: sending @escaping (consuming sending Argument) -> Void

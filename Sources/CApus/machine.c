@@ -257,7 +257,6 @@ extern void swift_endAccess(void *buffer);
 extern void swift_task_enterThreadLocalContext(char *state) __attribute__((weak));
 extern void swift_task_exitThreadLocalContext(char *state) __attribute__((weak));
 extern void *swift_task_getCurrent(void) __attribute__((weak, swiftcall));
-extern char *swift_demangle(const char *name, size_t length, char *output, size_t *output_length, uint32_t flags);
 
 void apus_begin_access(void *pointer, void *node) {
   // A tracked (0x20) modification (0x1): what an `inout` access to a class property does.
@@ -282,7 +281,3 @@ void *apus_current_task(void) {
   // Swift's differs from it in no register that a function without arguments uses.
   return swift_task_getCurrent != NULL ? swift_task_getCurrent() : NULL;
 }
-
-char *apus_demangle(const char *name, size_t length) { return swift_demangle(name, length, NULL, NULL, 0); }
-
-void apus_free(void *memory) { free(memory); }

@@ -1,11 +1,15 @@
 /// A goroutine as a dump shows it.
-struct DumpedGoroutine: Equatable {
+struct DumpedGoroutine {
   var id: Int
   /// What stands between the brackets.
   var status: String
   /// The first rows of its frames, innermost first.
   var functions: [String] = []
+  /// The second row of each.
+  var places: [String] = []
   var creator: Int?
+  /// The function that created it, and where.
+  var creation: (function: String, place: String)?
 
   /// Whether the innermost frames named in `names`, each a part of a function's name, are there in this order, beside
   /// whatever an optimizer leaves of others.
@@ -48,21 +52,31 @@ struct DumpText {
       while let line = lines.first, line != "" {
         let number = lines.startIndex + 1
         lines.removeFirst()
-        if let creator = line.wholeMatch(of: /created by goroutine ([0-9]+)/) {
-          goroutine.creator = Int(creator.1)
-          if let next = lines.first, next != "" { faults.append("\(number + 1), after the creator: \(next)") }
+        if let creator = line.wholeMatch(of: /created by (.+) in goroutine ([0-9]+)/) {
+          goroutine.creator = Int(creator.2)
+          let place = lines.popFirst() ?? ""
+          if !Self.isPlace(place) { faults.append("\(number + 1), no place of the creation: \(place)") }
+          goroutine.creation = (String(creator.1), String(place.dropFirst()))
+          if let next = lines.first, next != "" { faults.append("\(number + 2), after the creator: \(next)") }
         } else if line.hasPrefix("\t") {
           faults.append("\(number), a place without a function: \(line)")
         } else {
           goroutine.functions.append(String(line))
-          guard let place = lines.popFirst(), place.wholeMatch(of: /\t[^\t]+\+0x[0-9a-f]+/) != nil else {
+          guard let place = lines.popFirst(), Self.isPlace(place) else {
             faults.append("\(number + 1), no place of a function: \(line)")
             continue
           }
+          goroutine.places.append(String(place.dropFirst()))
         }
       }
       goroutines.append(goroutine)
     }
+  }
+
+  /// `file:line`, with a distance unless the function was inlined; or the image, the address in it, and the address.
+  private static func isPlace(_ line: Substring) -> Bool {
+    line.wholeMatch(of: /\t\/[^\t]+:[0-9]+( \+0x[0-9a-f]+)?/) != nil
+      || line.wholeMatch(of: /\t([^\t]+\+0x[0-9a-f]+ )?pc=0x[0-9a-f]+/) != nil
   }
 
   /// A function that only `GOTRACEBACK=system` shows.

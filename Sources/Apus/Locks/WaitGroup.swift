@@ -63,6 +63,8 @@ public final class WaitGroup: Sendable {
   }
 
   /// Runs `body` in a goroutine that is counted while it runs.
+  @inlinable
+  @inline(__always)
   public func go(_ body: sending @escaping () -> Void) {
     add()
     Launch.start(

@@ -6,22 +6,23 @@ import CApus
 /// Text and table lie in one mapping of the kernel's, of which only what is used costs memory. When either is full,
 /// further addresses are looked up each time.
 struct FrameTexts: ~Copyable {
-  /// What is known of the function at one address.
+  /// What is known of one address.
   private struct Frame {
-    fileprivate var address: UInt
-    fileprivate var start: UnsafeRawPointer?
-    fileprivate var count = 0
-    /// A function of the runtime, shown only by `GOTRACEBACK=system`.
-    fileprivate var isRuntime: Bool
+    var address: UInt
+    /// The functions at it, innermost first: each a `Piece` and its text. Nil where there was no room for them.
+    var start: UnsafeMutableRawPointer?
+    var count = 0
     /// A function of `Park`.
-    fileprivate var isParking: Bool
+    var isParking = false
+  }
 
-    fileprivate init(_ address: UInt, _ symbol: Symbol) {
-      self.address = address
-      let name = symbol.name.map { ByteText(start: UnsafeRawPointer($0), count: symbol.nameLength) } ?? ByteText("")
-      isRuntime = name.isOfRuntime
-      isParking = name.starts(with: "$s11ApusRuntime4ParkO")
-    }
+  /// Stands before the text of a function.
+  private struct Piece {
+    var length: UInt32
+    /// Shown only by `GOTRACEBACK=system`.
+    var isRuntime: Bool
+    /// One of the functions `go`: no place where a goroutine is created, but what creates it there.
+    var isGo: Bool
   }
 
   private static let slots = 8192
@@ -32,13 +33,12 @@ struct FrameTexts: ~Copyable {
   private let memory: UnsafeMutableRawPointer?
   private var used = 0
   private var count = 0
-  /// Whether demangled names are given back to malloc. Not in a fatal report, for which free is one more thing that can
-  /// fail.
-  private let frees: Bool
+  /// A fatal report goes on where the demangler does not.
+  private let isGuarded: Bool
 
-  init(frees: Bool) {
+  init(guarded: Bool) {
     memory = apus_mmap(Self.slots * MemoryLayout<Frame>.stride + Self.textSize)
-    self.frees = frees
+    isGuarded = guarded
   }
 
   /// Gives the memory and the mapped files back.
@@ -54,161 +54,138 @@ struct FrameTexts: ~Copyable {
     return (nearest.lastIndex { frame(at: $0).isParking } ?? -1) + 1
   }
 
-  /// Writes the two lines of the frame at `address`: the function, and, after a tab, the image and the address in it that
-  /// addr2line takes. Nothing when it is one of the runtime's and `showsRuntime` is false.
+  /// Writes two lines for each function at `address`, innermost first: its name, and, after a tab, file and line, or, where
+  /// these are not known, the image and the address in it that addr2line takes. The runtime's only with `showsRuntime`.
   mutating func write(_ address: UInt, to writer: inout ReportWriter, showsRuntime: Bool) {
     let frame = frame(at: address)
-    if frame.isRuntime && !showsRuntime { return }
     if let start = frame.start {
-      writer.write(bytes: UnsafeRawBufferPointer(start: start, count: frame.count))
-    } else {
-      Self.write(symbols.lookUp(address), to: &writer, frees: frees)
+      Self.write(start, frame.count, to: &writer, showsRuntime: showsRuntime)
+      return
     }
+    withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 8) { buffer in
+      let (symbol, frames) = symbols.lookUp(address)
+      var room = buffer
+      let count = Self.compose(symbol, frames, address, &room, guarded: isGuarded).count
+      Self.write(buffer.baseAddress.unsafelyUnwrapped, count, to: &writer, showsRuntime: showsRuntime)
+    }
+  }
+
+  private static func write(
+    _ start: UnsafeMutableRawPointer, _ count: Int, to writer: inout ReportWriter, showsRuntime: Bool
+  ) {
+    var next = start
+    for _ in 0..<count {
+      let piece = next.load(as: Piece.self)
+      let text = UnsafeRawBufferPointer(start: next + MemoryLayout<Piece>.size, count: Int(piece.length))
+      if showsRuntime || !piece.isRuntime { writer.write(bytes: text) }
+      next += stride(of: Int(piece.length))
+    }
+  }
+
+  /// Writes the line `created by FUNCTION in goroutine CREATOR` and the one of its place, for a goroutine that was created at
+  /// `address`: of functions inlined into each other there, the innermost one that is the program's.
+  mutating func write(creationAt address: UInt, by creator: UInt64, to writer: inout ReportWriter) {
+    guard var next = frame(at: address).start else {
+      writer.write("created by goroutine ")
+      writer.write(creator)
+      writer.write("\n")
+      return
+    }
+    let count = frame(at: address).count
+    for index in 0..<count {
+      let piece = next.load(as: Piece.self)
+      if index + 1 == count || !(piece.isRuntime || piece.isGo) {
+        let text = UnsafeRawBufferPointer(start: next + MemoryLayout<Piece>.size, count: Int(piece.length))
+        let end = text.firstIndex(of: UInt8(ascii: "\n")) ?? text.count
+        writer.write("created by ")
+        writer.write(bytes: UnsafeRawBufferPointer(rebasing: text.prefix(end)))
+        writer.write(" in goroutine ")
+        writer.write(creator)
+        writer.write(bytes: UnsafeRawBufferPointer(rebasing: text.dropFirst(end)))
+        return
+      }
+      next += Self.stride(of: Int(piece.length))
+    }
+  }
+
+  /// What the compiler calls the check that failed at `address`, from the debug information; nil when there is none.
+  mutating func failure(at address: UInt) -> UnsafePointer<CChar>? {
+    let frames = symbols.lookUp(address).frames
+    for index in 0..<frames.count {
+      if let name = frames[index].name, FunctionName(name).isFailure { return name }
+    }
+    return nil
   }
 
   /// The frame at `address`, without a text where there is no room for it.
   private mutating func frame(at address: UInt) -> Frame {
-    guard let table = memory?.assumingMemoryBound(to: Frame.self) else {
-      return Frame(address, symbols.lookUp(address))
-    }
+    guard let table = memory?.assumingMemoryBound(to: Frame.self) else { return Frame(address: address) }
     // Multiplied by the golden ratio: addresses differ in their low bits only.
     var slot = Int((UInt64(address) &* 0x9e37_79b9_7f4a_7c15) >> 51) & (Self.slots - 1)
     while table[slot].address != 0 {
       if table[slot].address == address { return table[slot] }
       slot = (slot + 1) & (Self.slots - 1)
     }
-    let symbol = symbols.lookUp(address)
-    var frame = Frame(address, symbol)
+    let (symbol, frames) = symbols.lookUp(address)
+    var frame = Frame(address: address)
+    if let name = symbol.name { frame.isParking = FunctionName(name).isParking }
     if count < Self.limit {
-      addText(of: symbol, to: &frame)
+      addText(symbol, frames, to: &frame)
       table[slot] = frame
       count += 1
     }
     return frame
   }
 
-  /// Makes the text of a frame in the mapping, if there is room for it.
-  private mutating func addText(of symbol: Symbol, to frame: inout Frame) {
+  /// Makes the text of a frame in the mapping, if there is room for all of it.
+  private mutating func addText(_ symbol: Symbol, _ frames: SourceFrames, to frame: inout Frame) {
     guard let memory else { return }
     let start = memory + Self.slots * MemoryLayout<Frame>.stride + used
-    var text = BoundedText(UnsafeMutableRawBufferPointer(start: start, count: Self.textSize - used))
-    let demangled = symbol.name.flatMap { apus_demangle($0, symbol.nameLength) }
-    text.addFunction(symbol, demangled)
-    if frees, let demangled { apus_free(demangled) }
-    text.add("\n\t")
-    text.addPlace(symbol)
-    text.add("\n")
-    guard text.isWhole else { return }
-    used += text.count
-    frame.start = UnsafeRawPointer(start)
-    frame.count = text.count
+    var room = UnsafeMutableRawBufferPointer(start: start, count: Self.textSize - used)
+    let made = Self.compose(symbol, frames, frame.address, &room, guarded: isGuarded)
+    guard made.isWhole else { return }
+    used = Self.textSize - room.count
+    frame.start = start
+    frame.count = made.count
   }
 
-  /// The same two lines without a place to keep them.
-  private static func write(_ symbol: Symbol, to writer: inout ReportWriter, frees: Bool) {
-    withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
-      var text = BoundedText(buffer)
-      let demangled = symbol.name.flatMap { apus_demangle($0, symbol.nameLength) }
-      text.addFunction(symbol, demangled)
-      if frees, let demangled { apus_free(demangled) }
-      writer.write(bytes: text.bytes)
-      text = BoundedText(buffer)
+  /// Writes the pieces into `room`, of which the rest is left.
+  private static func compose(
+    _ symbol: Symbol, _ frames: SourceFrames, _ address: UInt, _ room: inout UnsafeMutableRawBufferPointer,
+    guarded: Bool
+  ) -> (count: Int, isWhole: Bool) {
+    var count = 0
+    var index = max(frames.count - 1, 0)
+    while index >= 0 {
+      let frame = index < frames.count ? frames[index] : SourceFrame()
+      // The symbol is the better name of what has the code: specialised functions are called like the original there.
+      let name = index == 0 ? symbol.name ?? frame.name : frame.name
+      index -= 1
+      if let name, FunctionName(name).isFailure { continue }
+      // An adapter around a closure that is inlined into it says nothing, and has no line.
+      if index < 0, count > 0, let name, FunctionName(name).isPartialApply { continue }
+      guard room.count > MemoryLayout<Piece>.stride else { return (count, false) }
+      var text = BoundedText(UnsafeMutableRawBufferPointer(rebasing: room.dropFirst(MemoryLayout<Piece>.size)))
+      var (isRuntime, isGo) = (false, false)
+      if let name {
+        isRuntime = FunctionName(name).isOfRuntime
+        isGo = FunctionName(name).isGo
+        FunctionName(name).write(to: &text, guarded: guarded)
+      } else {
+        text.add("?(...)")
+      }
       text.add("\n\t")
-      text.addPlace(symbol)
+      let offset = index < 0 ? symbol.functionOffset : 0
+      FramePlace(symbol, frame.place, address: address, offset: offset).write(to: &text)
       text.add("\n")
-      writer.write(bytes: text.bytes)
+      room.storeBytes(of: Piece(length: UInt32(text.count), isRuntime: isRuntime, isGo: isGo), as: Piece.self)
+      count += 1
+      if !text.isWhole { return (count, false) }
+      room = UnsafeMutableRawBufferPointer(rebasing: room.dropFirst(min(stride(of: text.count), room.count)))
     }
-  }
-}
-
-extension ByteText {
-  /// Whether the function of this mangled name is the runtime's own (Go's `showframe`): of the module ApusRuntime or the C
-  /// and assembly beneath it, or what stands between a goroutine's first frame and its body, or a fatal report and the
-  /// function that asked for it; or one of the compiler's adapters between calling conventions, whose names end in `TR`.
-  /// The public functions of Apus are not.
-  fileprivate var isOfRuntime: Bool {
-    starts(with: "$s11ApusRuntime") || starts(with: "$sSp11ApusRuntime") || isOfC
-      || starts(with: "$s4Apus6LaunchO") || starts(with: "$s4Apus5FatalO")
-      || (starts(with: "$s") && dropFirst(count - 2).equals("TR"))
+    return (count, true)
   }
 
-  /// One of CApus's functions that stand on a goroutine's stack; by whole names, since a program's own may begin so.
-  private var isOfC: Bool {
-    equals("apus_call_main") || equals("apus_goroutine_main") || equals("apus_goexit") || equals("apus_goexit1")
-      || equals("apus_fault_entry") || equals("apus_fault_main") || equals("apus_call_on_stack")
-      || equals("apus_unwind") || equals("rt0_main")
-  }
-
-  fileprivate func starts(with text: StaticString) -> Bool { prefix(text.utf8CodeUnitCount).equals(text) }
-}
-
-/// Text in memory of a fixed size. What does not fit is left out.
-private struct BoundedText {
-  private let memory: UnsafeMutableRawBufferPointer
-  private(set) var count = 0
-  /// Everything did fit.
-  private(set) var isWhole = true
-
-  init(_ memory: UnsafeMutableRawBufferPointer) {
-    self.memory = memory
-  }
-
-  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory.prefix(count)) }
-
-  mutating func add(byte: UInt8) {
-    guard count < memory.count else {
-      isWhole = false
-      return
-    }
-    memory[count] = byte
-    count += 1
-  }
-
-  mutating func add(_ text: StaticString) {
-    for index in 0..<text.utf8CodeUnitCount { add(byte: text.utf8Start[index]) }
-  }
-
-  mutating func add(_ text: UnsafePointer<CChar>) {
-    var next = text
-    while next.pointee != 0 {
-      add(byte: UInt8(bitPattern: next.pointee))
-      next += 1
-    }
-  }
-
-  mutating func addFunction(_ symbol: Symbol, _ demangled: UnsafeMutablePointer<CChar>?) {
-    if let demangled {
-      add(UnsafePointer(demangled))
-    } else if let name = symbol.name {
-      add(name)
-      add("(...)")
-    } else {
-      add("?(...)")
-    }
-  }
-
-  mutating func addPlace(_ symbol: Symbol) {
-    if let path = symbol.path {
-      add(Self.lastComponent(of: path))
-      add("+")
-    }
-    add("0x")
-    var shift = UInt.bitWidth - 4
-    while shift > 0 && symbol.imageOffset >> UInt(shift) == 0 { shift -= 4 }
-    while shift >= 0 {
-      let digit = UInt8(truncatingIfNeeded: symbol.imageOffset >> UInt(shift) & 15)
-      add(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
-      shift -= 4
-    }
-  }
-
-  private static func lastComponent(of path: UnsafePointer<CChar>) -> UnsafePointer<CChar> {
-    var start = path
-    var next = path
-    while next.pointee != 0 {
-      if next.pointee == CChar(bitPattern: UInt8(ascii: "/")) { start = next + 1 }
-      next += 1
-    }
-    return start
-  }
+  /// How far a piece with `length` bytes of text is from the next.
+  private static func stride(of length: Int) -> Int { (MemoryLayout<Piece>.size + length + 7) & ~7 }
 }

@@ -3,18 +3,19 @@ import CApus
 /// The goroutines of a process as text, in Go's form (`goroutineheader`, `traceback`, `tracebackothers`):
 ///
 ///     goroutine 7 [chan receive, locked to thread]:
-///     function
-///     	image+0xaddress
-///     created by goroutine 1
+///     function(…)
+///     	file:line +0xoffset
+///     created by function in goroutine 1
+///     	file:line +0xoffset
 ///
-/// The current one comes first, then the others in the order of their numbers, a blank line before each. Who created a
-/// goroutine is known by its number only, so Go's `created by FUNCTION in goroutine N` and its place are left out. A
-/// goroutine that has not run yet has no frames.
+/// The current one comes first, then the others in the order of their numbers, a blank line before each. A goroutine that
+/// has not run yet has no frames.
 struct GoroutineDump: ~Copyable {
   /// What there is to tell of a goroutine besides its frames.
   struct State {
     var id: UInt64
     var creator: UInt64
+    var creation: UInt
     var status: GStatus
     var waitReason: WaitReason
     var isLocked: Bool
@@ -22,6 +23,7 @@ struct GoroutineDump: ~Copyable {
     init(_ g: GRef) {
       id = g.pointee.head.id
       creator = g.pointee.creator
+      creation = g.pointee.creation
       status = g.pointee.status
       waitReason = g.pointee.waitReason
       isLocked = g.pointee.lockedM != nil
@@ -35,7 +37,7 @@ struct GoroutineDump: ~Copyable {
 
   init(to destination: ReportWriter.Destination, showsRuntime: Bool) {
     writer = ReportWriter(to: destination)
-    if case .text = destination { texts = FrameTexts(frees: true) } else { texts = FrameTexts(frees: false) }
+    if case .text = destination { texts = FrameTexts(guarded: false) } else { texts = FrameTexts(guarded: true) }
     self.showsRuntime = showsRuntime
   }
 
@@ -66,7 +68,7 @@ struct GoroutineDump: ~Copyable {
       writer.write(" [running]:\n")
     }
     Traceback(from: address).write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
-    if let g, g.pointee.kind == .user || g.pointee.kind == .system { writeCreator(g.pointee.creator) }
+    if let g, g.pointee.kind == .user || g.pointee.kind == .system { writeCreator(State(g)) }
     writer.flush()
   }
 
@@ -78,7 +80,7 @@ struct GoroutineDump: ~Copyable {
     } else {
       traceback.write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
     }
-    writeCreator(state.creator)
+    writeCreator(state)
   }
 
   /// The same with a blank line before it, as one piece of output.
@@ -105,11 +107,10 @@ struct GoroutineDump: ~Copyable {
   }
 
   /// A goroutine that no goroutine made (main, and those of foreign threads) has the creator 0.
-  private mutating func writeCreator(_ creator: UInt64) {
-    if creator == 0 { return }
-    writer.write("created by goroutine ")
-    writer.write(creator)
-    writer.write("\n")
+  private mutating func writeCreator(_ state: State) {
+    if state.creator == 0 { return }
+    // The address before a return address is inside the call.
+    texts.write(creationAt: state.creation &- 1, by: state.creator, to: &writer)
   }
 
   /// The frames of a goroutine that does not run: parked, or on a thread that was stopped.

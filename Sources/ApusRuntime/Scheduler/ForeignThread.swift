@@ -26,16 +26,16 @@ public enum ForeignThread {
   /// Parks the stand-in: blocks the thread until `wake`.
   static func wait(_ g: GRef, on m: MRef, unlocking unlock: () -> Void) {
     // Cleared before the lock is released: whoever wakes it has to find it under the lock first.
-    g.pointee.foreignNote.clear()
+    m.pointee.foreignNote.clear()
     unlock()
     Timers.announce(m)
-    g.pointee.foreignNote.sleep()
+    m.pointee.foreignNote.sleep()
     g.pointee.setStatus(.running)
   }
 
   /// Wakes a parked stand-in.
   static func wake(_ g: GRef) {
-    g.pointee.foreignNote.wake()
+    g.pointee.lockedM.unsafelyUnwrapped.pointee.foreignNote.wake()
   }
 
   /// Has the record given back when the thread ends.

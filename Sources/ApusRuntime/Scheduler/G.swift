@@ -6,7 +6,7 @@ public typealias GRef = UnsafeMutablePointer<G>
 
 /// The states of a goroutine. Who moves it, and how, stands in docs/HACKING.md; in short: the thread that has the
 /// goroutine (runs it, or took it off the queue it was on) is the only one that writes its state.
-public enum GStatus: UInt32 {
+public enum GStatus: UInt8 {
   /// The record is new or on a free list.
   case dead = 0
   /// On a run queue, or in the hands of a thread that is about to put it on one or run it.
@@ -48,14 +48,15 @@ public struct G: ~Copyable {
   /// The head of the thread's list of open exclusivity accesses while this goroutine does not run: its nodes lie on the
   /// goroutine's stack. Two words where the list is swapped by libswiftCore's functions (`Exclusivity`).
   var accesses: (UInt, UInt) = (0, 0)
-  let statusWord = Atomic<UInt32>(GStatus.dead.rawValue)
-  var waitReason = WaitReason.none
+  let statusWord = Atomic<UInt8>(GStatus.dead.rawValue)
   public internal(set) var kind: GKind
   /// Above zero: a goroutine that only its own M may run, or one that has no stack yet. The direct switch tests this one
   /// byte, and leaves everything that is not zero to the scheduler loop.
   var needsCare: UInt8 = 0
   /// The order of the stack it wants (`StackSize`); what it has once it runs.
   var stackOrder: UInt8 = 0
+  /// Why it waits (`waitReason`), and since when (`WaitScan`).
+  let waitWord = Atomic<UInt32>(0)
   /// The next in the run queue or free list that holds it; that list's owner writes it.
   var link: GRef?
 
@@ -63,15 +64,15 @@ public struct G: ~Copyable {
   /// parked: the element that is handed over. A cache line of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
   @usableFromInline var slot = Slot()
 
-  /// `lockToThread`: the M, and (below) how often.
+  /// `lockToThread`: the M. An M's own goroutine has its M here.
   var lockedM: MRef?
   /// The goroutine that spawned it.
   package internal(set) var creator: UInt64 = 0
+  /// The return address behind the `go` that spawned it.
+  package internal(set) var creation: UInt = 0
   /// Its place in the queue of what it waits for. One is enough for everything but `select`.
   public var waiter: Waiter
-  var lockCount: Int32 = 0
-  /// A foreign thread sleeps here.
-  let foreignNote = Note()
+
   init(_ address: GRef, kind: GKind) {
     self.kind = kind
     self.waiter = Waiter(address)
@@ -85,6 +86,14 @@ public struct G: ~Copyable {
   @inline(__always)
   func setStatus(_ status: GStatus) {
     statusWord.store(status.rawValue, ordering: .relaxed)
+  }
+
+  /// Why it waits; written before it parks by the goroutine itself, and by who makes it ready. One store: it also forgets
+  /// since when the goroutine waits.
+  @inline(__always)
+  var waitReason: WaitReason {
+    get { WaitReason(rawValue: UInt8(truncatingIfNeeded: waitWord.load(ordering: .relaxed))).unsafelyUnwrapped }
+    nonmutating set { waitWord.store(UInt32(newValue.rawValue), ordering: .relaxed) }
   }
 
   /// `needsCare`'s bits.

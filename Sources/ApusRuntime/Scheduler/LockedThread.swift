@@ -12,20 +12,20 @@ package enum LockedThread {
   /// Takes one `lockCurrent` back; without one it does nothing.
   package static func unlockCurrent() {
     let m = acquireM()
-    if !m.pointee.isForeign && m.currentG.pointee.lockCount != 0 { unlock(m.currentG, from: m) }
+    if !m.pointee.isForeign && m.pointee.lockCount != 0 { unlock(m.currentG, from: m) }
     releaseM(m)
   }
 
   static func lock(_ g: GRef, to m: MRef) {
-    g.pointee.lockCount += 1
+    m.pointee.lockCount += 1
     g.pointee.lockedM = m
     g.pointee.needsCare |= G.isLocked
     m.pointee.lockedG = g
   }
 
   static func unlock(_ g: GRef, from m: MRef) {
-    g.pointee.lockCount -= 1
-    if g.pointee.lockCount > 0 { return }
+    m.pointee.lockCount -= 1
+    if m.pointee.lockCount > 0 { return }
     g.pointee.lockedM = nil
     g.pointee.needsCare &= ~G.isLocked
     m.pointee.lockedG = nil

@@ -63,8 +63,9 @@ public struct M: ~Copyable {
   var accessListHead: UnsafeMutablePointer<UInt>?
   /// The state of this M's random numbers.
   var random: UInt64 = 0
-  /// `lockToThread`.
+  /// `lockToThread`: the goroutine, and how often it has asked for it.
   var lockedG: GRef?
+  var lockCount: Int32 = 0
   /// The idle list, or the queue of those that wait for a P (`StoppedQueue`): under `Sched.lock`.
   var idleLink: MRef?
   /// Until when the turn lasts of the goroutine that was stopped on this M, and resumed: stopped again before, it goes on
@@ -79,6 +80,9 @@ public struct M: ~Copyable {
   package internal(set) var id: Int64 = 0
   /// All Ms, newest first; never taken off. Written before the M is published in `Sched.allM`.
   var allLink: MRef?
+  /// A foreign thread sleeps here while its stand-in waits.
+  let foreignNote = Note()
+
   #if DEBUG
     /// The ranks of the locks that this thread holds, in the order in which they were taken.
     var ranks: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0, 0, 0)

@@ -24,6 +24,12 @@ public enum Spawn {
     g.pointee.needsCare = G.hasNoStack
     g.pointee.stackOrder = stackOrder == 0 ? sched.pointee.stackPools.defaultOrder : stackOrder
     g.pointee.creator = m.currentG.pointee.head.id
+    #if DEBUG
+      // Nothing is inlined: two functions of Apus are in between.
+      g.pointee.creation = apus_return_address_of_callers_caller()
+    #else
+      g.pointee.creation = apus_return_address()
+    #endif
     releaseM(m)
     return g
   }
@@ -103,7 +109,7 @@ public enum Spawn {
       // Locked to its thread, which nobody else may use after it: the thread ends too.
       m.pointee.lockedG = nil
       g.pointee.lockedM = nil
-      g.pointee.lockCount = 0
+      m.pointee.lockCount = 0
       g.pointee.needsCare = 0
       m.pointee.exiting = true
       Switch.to(m.g0, from: g, on: m)

@@ -193,6 +193,7 @@ enum ThreadRecord {
     m.initialize(to: M())
     g0.initialize(to: G(g0, kind: .scheduler))
     g0.pointee.setStatus(.running)
+    g0.pointee.lockedM = m
     let head = UnsafeMutableRawPointer(g0).assumingMemoryBound(to: apus_g_head.self)
     m.pointee.head.g0 = head
     m.pointee.head.current = head

@@ -16,6 +16,7 @@
 #include "CApusNetwork.h"
 #include "CApusNotify.h"
 #include "CApusPreempt.h"
+#include "CApusReport.h"
 #include "CApusSwitch.h"
 #include "CApusUnwind.h"
 

@@ -92,10 +92,6 @@ void apus_enter_thread_local_context(uintptr_t state[2]);
 size_t apus_tls_segment_size(const void *program_headers, uint16_t count);
 /// The current Swift Concurrency task, NULL outside one or when the concurrency library is not linked.
 void *apus_current_task(void);
-/// Demangles into a malloc'd string; NULL for what is no Swift symbol.
-char *apus_demangle(const char *name, size_t length);
-/// free(3), for what `apus_demangle` returned.
-void apus_free(void *memory);
 
 // Signals.
 /// The handler's view of a fault.
@@ -117,10 +113,5 @@ int apus_signal_fault_install(uintptr_t lo, uintptr_t hi, void (*report)(const a
 /// Copies the calling thread's signal mask to `mask` (8 bytes), or sets it.
 int apus_signal_mask_save(uint64_t *mask);
 int apus_signal_mask_set(const uint64_t *mask);
-/// Ends the process with `status` if it is still there after `seconds`: the guard of a fatal report that hangs on a
-/// lock which the failed code holds. Called again it starts anew, so that a long report lives while it makes progress.
-void apus_watchdog(int seconds, int status);
-/// Ends the process by SIGABRT, whatever the program does with that signal.
-void apus_abort_now(void) __attribute__((noreturn));
 
 #endif

@@ -1,4 +1,4 @@
-// What a fatal report needs from below: the stack's frames, and the right to report.
+// The frames of a stack, and the one on which a fatal report runs.
 #ifndef CAPUS_UNWIND_H
 #define CAPUS_UNWIND_H
 
@@ -6,14 +6,6 @@
 #include <stdint.h>
 
 #include "CApusLayout.h"
-
-/// The exit status of a process that ends in a fatal report, as in Go.
-#define APUS_FATAL_STATUS 2
-
-/// Makes the caller the process's one reporter and blocks every signal on its thread but those of faults. A second
-/// call on the reporting thread (or a fault on it) ends the process with APUS_FATAL_STATUS: the report itself failed.
-/// On any other thread it never returns.
-void apus_report_claim(void);
 
 /// What a fatal stack holds at its top while an overflow is reported: the registers at the fault, from which the
 /// unwind tables of `apus_fault_entry` lead on to the goroutine's own frames. The order is that of the kernel's
@@ -34,6 +26,11 @@ void apus_fault_main(void) __attribute__((noreturn));
 /// The return address of the function that this is written in.
 static inline __attribute__((always_inline)) uintptr_t apus_return_address(void) {
   return (uintptr_t)__builtin_return_address(0);
+}
+
+/// The same of its caller's caller. By frame pointers: not through code that keeps none.
+static inline __attribute__((always_inline)) uintptr_t apus_return_address_of_callers_caller(void) {
+  return (uintptr_t)__builtin_return_address(2);
 }
 
 /// Collects the calling stack's frames by its unwind tables, innermost first, from the frame on whose next instruction

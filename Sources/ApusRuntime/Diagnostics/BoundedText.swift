@@ -1,0 +1,52 @@
+/// Text in memory of a fixed size. What does not fit is left out.
+struct BoundedText {
+  private let memory: UnsafeMutableRawBufferPointer
+  private(set) var count = 0
+  /// Everything did fit.
+  private(set) var isWhole = true
+
+  init(_ memory: UnsafeMutableRawBufferPointer) {
+    self.memory = memory
+  }
+
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory.prefix(count)) }
+
+  mutating func add(byte: UInt8) {
+    guard count < memory.count else {
+      isWhole = false
+      return
+    }
+    memory[count] = byte
+    count += 1
+  }
+
+  mutating func add(_ text: StaticString) {
+    for index in 0..<text.utf8CodeUnitCount { add(byte: text.utf8Start[index]) }
+  }
+
+  mutating func add(_ text: ByteText) {
+    for index in 0..<text.count { add(byte: text[index]) }
+  }
+
+  mutating func add(_ text: UnsafePointer<CChar>) {
+    add(ByteText(cString: text))
+  }
+
+  /// `number` in decimal, or in hexadecimal after `0x`.
+  mutating func add(_ number: UInt64) { add(number, radix: 10) }
+
+  mutating func add(hex number: UInt) {
+    add("0x")
+    add(UInt64(number), radix: 16)
+  }
+
+  private mutating func add(_ number: UInt64, radix: UInt64) {
+    var place: UInt64 = 1
+    while number / place >= radix { place *= radix }
+    while place > 0 {
+      let digit = UInt8(truncatingIfNeeded: number / place % radix)
+      add(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+      place /= radix
+    }
+  }
+}

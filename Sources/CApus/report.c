@@ -1,0 +1,125 @@
+// The guards of a fatal report: that there is one, that it ends, and that it goes on where the demangler does not.
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "CApus.h"
+#include "CApusSignals.h"
+
+/// Everything but the signals of a fault: the kernel kills a process that faults while those are blocked, and the
+/// handler is to see that the report itself has failed.
+uint64_t apus_report_mask(void) {
+  return ~(apus_signal_bit(SIGSEGV) | apus_signal_bit(SIGBUS) | apus_signal_bit(SIGILL) | apus_signal_bit(SIGFPE) |
+           apus_signal_bit(SIGTRAP) | apus_signal_bit(SIGABRT));
+}
+
+// The thread id of the reporter, 0 before there is one; never reset.
+static _Atomic int reporter = 0;
+
+bool apus_is_reporter(void) { return atomic_load(&reporter) == apus_gettid(); }
+
+void apus_report_claim_blocked(void) {
+  int self = apus_gettid(), owner = 0;
+  if (atomic_compare_exchange_strong(&reporter, &owner, self)) return;
+  if (owner == self) apus_exit_now(APUS_FATAL_STATUS);
+  uint64_t all = ~(uint64_t)0;
+  apus_signal_mask_change(SIG_SETMASK, &all, NULL);
+  for (;;) pause();
+}
+
+void apus_report_claim(void) {
+  // Blocked first: a handler that parked this thread between the claim and the block would leave a process that can
+  // report nothing any more.
+  uint64_t mask = apus_report_mask();
+  apus_signal_mask_change(SIG_SETMASK, &mask, NULL);
+  apus_report_claim_blocked();
+}
+
+// Where the reporter goes on when the call that it makes hangs or faults. Only its thread touches these.
+static sigjmp_buf guarded_return;
+static volatile sig_atomic_t is_guarded = 0;
+
+void apus_report_failed(void) {
+  if (!is_guarded) apus_exit_now(APUS_FATAL_STATUS);
+  is_guarded = 0;
+  uint64_t mask = apus_report_mask() & ~apus_signal_bit(SIGALRM);
+  apus_signal_mask_change(SIG_SETMASK, &mask, NULL);
+  siglongjmp(guarded_return, 1);
+}
+
+static volatile int watchdog_status;
+
+static void on_watchdog(int signal) {
+  (void)signal;
+  if (is_guarded) apus_report_failed();
+  apus_exit_now(watchdog_status);
+}
+
+// The watchdog's timer, -1 before there is one. Only the reporter's thread touches it.
+static int watchdog_timer = -1;
+
+static long arm_watchdog(int seconds) {
+  struct itimerspec time = {.it_value = {.tv_sec = seconds}};
+  return syscall(SYS_timer_settime, watchdog_timer, 0, &time, NULL);
+}
+
+void apus_watchdog(int seconds, int status) {
+  watchdog_status = status;
+  if (watchdog_timer >= 0 && arm_watchdog(seconds) == 0) return;
+  struct sigaction action = {.sa_handler = on_watchdog, .sa_flags = SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  sigaction(SIGALRM, &action, NULL);
+  // The timer sends its signal to this very thread: another one might wait for SIGALRM and swallow it.
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+  event._sigev_un._tid = apus_gettid();
+  // The system calls: libc's timer_create may allocate, and the lock of malloc may be what the failed code holds.
+  if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &watchdog_timer) < 0 || arm_watchdog(seconds) < 0)
+    alarm((unsigned)seconds);
+  uint64_t mask = apus_signal_bit(SIGALRM);
+  apus_signal_mask_change(SIG_UNBLOCK, &mask, NULL);
+}
+
+void apus_abort_now(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(SIGABRT, &action, NULL);
+  uint64_t mask = apus_signal_bit(SIGABRT);
+  apus_signal_mask_change(SIG_UNBLOCK, &mask, NULL);
+  syscall(SYS_tgkill, getpid(), apus_gettid(), SIGABRT);
+  apus_exit_now(APUS_FATAL_STATUS);
+}
+
+// libswiftCore's own, for its backtraces: names without types and modules. Like swift_demangle it allocates.
+extern char *_swift_backtrace_demangle(const char *name, size_t length, char *output, size_t *output_length)
+    __attribute__((weak));
+extern char *swift_demangle(const char *name, size_t length, char *output, size_t *output_length, uint32_t flags);
+
+static ptrdiff_t demangle(const char *name, size_t length, char *buffer, size_t size) {
+  size_t used = size;
+  char *result = _swift_backtrace_demangle != NULL ? _swift_backtrace_demangle(name, length, buffer, &used)
+                                                   : swift_demangle(name, length, buffer, &used, 0);
+  return result == buffer ? (ptrdiff_t)strnlen(buffer, size) : -1;
+}
+
+ptrdiff_t apus_demangle(const char *name, size_t length, char *buffer, size_t size, bool guarded) {
+  if (!guarded) return demangle(name, length, buffer, size);
+  static volatile bool has_failed = false;
+  if (has_failed) return -1;
+  // One second for a call that takes microseconds, within the time that the report has.
+  if (watchdog_timer >= 0) arm_watchdog(1);
+  ptrdiff_t result = -1;
+  if (sigsetjmp(guarded_return, 0) == 0) {
+    is_guarded = 1;
+    result = demangle(name, length, buffer, size);
+    is_guarded = 0;
+  } else {
+    has_failed = true;
+    result = -1;
+  }
+  if (watchdog_timer >= 0) apus_watchdog(APUS_WATCHDOG_SECONDS, watchdog_status);
+  return result;
+}
