@@ -80,6 +80,10 @@ let package = Package(
       name: "signal-scenarios", dependencies: ["Apus", "ApusNet"], path: "Tests/Programs/signals",
       swiftSettings: settings),
     .target(name: "AllocationCounter", dependencies: ["CApus"], path: "Tests/Programs/AllocationCounter"),
+    .target(name: "TrapSource", path: "Tests/Programs/TrapSource"),
+    .executableTarget(
+      name: "apus-traps", dependencies: ["Apus", "ApusRuntime", "TrapSource"], path: "Tests/Programs/traps",
+      swiftSettings: settings),
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "ApusNet", "AllocationCounter"],
       path: "Tests/Programs/allocations", swiftSettings: settings),

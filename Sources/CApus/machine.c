@@ -224,6 +224,33 @@ int apus_each_image(apus_image_callback callback, void *context) {
   return dl_iterate_phdr(image_visit, &walk);
 }
 
+typedef struct {
+  uintptr_t address;
+  apus_image *image;
+} image_search;
+
+static int image_holds(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  image_search *search = data;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+    if (header->p_type != PT_LOAD || search->address - (info->dlpi_addr + header->p_vaddr) >= header->p_memsz) continue;
+    // The main program has no name in the dynamic linker's list.
+    bool is_main = info->dlpi_name == NULL || info->dlpi_name[0] == 0;
+    *search->image = (apus_image){.path = is_main ? (const char *)getauxval(AT_EXECFN) : info->dlpi_name,
+                                  .base = info->dlpi_addr,
+                                  .headers = info->dlpi_phdr,
+                                  .is_main = is_main};
+    return 1;
+  }
+  return 0;
+}
+
+bool apus_find_image(uintptr_t address, apus_image *image) {
+  image_search search = {address, image};
+  return dl_iterate_phdr(image_holds, &search) == 1;
+}
+
 void apus_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
   out[0] = out[1] = out[2] = out[3] = 0;
 #if defined(__x86_64__)

@@ -62,6 +62,8 @@ static void wake_sysmon(apus_sched_head *s) {
   if (__atomic_exchange_n(&s->sysmon_wake, 1, __ATOMIC_SEQ_CST) == 0) apus_futex_wake(&s->sysmon_wake, 1);
 }
 
+void apus_wake_sysmon(void) { wake_sysmon(scheduler()); }
+
 enum { SPARES = sizeof ((apus_sched_head *)0)->spares / sizeof(apus_m *) };
 
 unsigned apus_spare_place(void) {

@@ -1,8 +1,9 @@
-// The guards of a fatal report: that there is one, that it ends, and that it goes on where the demangler does not.
+// The guards of a fatal report: that there is one, that it ends, and that it goes on where what it calls does not.
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -18,19 +19,40 @@ uint64_t apus_report_mask(void) {
            apus_signal_bit(SIGTRAP) | apus_signal_bit(SIGABRT));
 }
 
-// The thread id of the reporter, 0 before there is one; never reset.
-static _Atomic int reporter = 0;
+// Who ends the process: the thread id of the reporter, or the negative one of a thread inside exit(). 0 before there is
+// either; never reset, but an exiting thread may become the reporter.
+static _Atomic int owner = 0;
 
-bool apus_is_reporter(void) { return atomic_load(&reporter) == apus_gettid(); }
+bool apus_is_reporter(void) { return atomic_load(&owner) == apus_gettid(); }
 
-void apus_report_claim_blocked(void) {
-  int self = apus_gettid(), owner = 0;
-  if (atomic_compare_exchange_strong(&reporter, &owner, self)) return;
-  if (owner == self) apus_exit_now(APUS_FATAL_STATUS);
+static void wait_for_the_end(void) {
   uint64_t all = ~(uint64_t)0;
   apus_signal_mask_change(SIG_SETMASK, &all, NULL);
   for (;;) pause();
 }
+
+void apus_report_claim_blocked(void) {
+  int self = apus_gettid(), before = 0;
+  if (atomic_compare_exchange_strong(&owner, &before, self)) return;
+  if (before == self) apus_exit_now(APUS_FATAL_STATUS);
+  if (before == -self && atomic_compare_exchange_strong(&owner, &before, self)) return;
+  if (before < 0) {
+    // The process ends on another thread, which has but to flush its streams. One of those may be what this thread had
+    // locked when it failed.
+    apus_sleep_ns(1000000000);
+    apus_exit_now(APUS_FATAL_STATUS);
+  }
+  wait_for_the_end();
+}
+
+/// The last of the functions that exit() calls: from here on the process ends with the status given there, unless a
+/// report has begun. Then that ends it.
+static void claim_exit(void) {
+  int self = apus_gettid(), before = 0;
+  if (!atomic_compare_exchange_strong(&owner, &before, -self) && before > 0 && before != self) wait_for_the_end();
+}
+
+int apus_report_guard_exit(void) { return atexit(claim_exit); }
 
 void apus_report_claim(void) {
   // Blocked first: a handler that parked this thread between the claim and the block would leave a process that can
@@ -98,28 +120,34 @@ extern char *_swift_backtrace_demangle(const char *name, size_t length, char *ou
     __attribute__((weak));
 extern char *swift_demangle(const char *name, size_t length, char *output, size_t *output_length, uint32_t flags);
 
-static ptrdiff_t demangle(const char *name, size_t length, char *buffer, size_t size) {
+ptrdiff_t apus_demangle(const char *name, size_t length, char *buffer, size_t size) {
   size_t used = size;
   char *result = _swift_backtrace_demangle != NULL ? _swift_backtrace_demangle(name, length, buffer, &used)
                                                    : swift_demangle(name, length, buffer, &used, 0);
   return result == buffer ? (ptrdiff_t)strnlen(buffer, size) : -1;
 }
 
-ptrdiff_t apus_demangle(const char *name, size_t length, char *buffer, size_t size, bool guarded) {
-  if (!guarded) return demangle(name, length, buffer, size);
-  static volatile bool has_failed = false;
-  if (has_failed) return -1;
-  // One second for a call that takes microseconds, within the time that the report has.
+bool apus_report_try(void (*body)(void *), void *argument) {
+  if (!apus_is_reporter()) {
+    body(argument);
+    return true;
+  }
+  // One second for what takes milliseconds at the worst, within the time that the report has.
   if (watchdog_timer >= 0) arm_watchdog(1);
-  ptrdiff_t result = -1;
+  bool is_done = false;
   if (sigsetjmp(guarded_return, 0) == 0) {
     is_guarded = 1;
-    result = demangle(name, length, buffer, size);
+    body(argument);
     is_guarded = 0;
-  } else {
-    has_failed = true;
-    result = -1;
+    is_done = true;
   }
   if (watchdog_timer >= 0) apus_watchdog(APUS_WATCHDOG_SECONDS, watchdog_status);
-  return result;
+  return is_done;
+}
+
+// libswiftCore keeps what it has last written of a fatal error here. Weak: an older one has no such function.
+extern char *_Atomic *swift_getFatalErrorMessageBuffer(void) __attribute__((weak));
+
+char *apus_take_fatal_message(void) {
+  return swift_getFatalErrorMessageBuffer != NULL ? atomic_exchange(swift_getFatalErrorMessageBuffer(), NULL) : NULL;
 }

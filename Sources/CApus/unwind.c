@@ -8,20 +8,16 @@
 #include "CApus.h"
 #include "CApusUnwind.h"
 
-typedef struct {
-  uintptr_t *pcs;
-  size_t capacity;
-  uint64_t total;
-} frame_list;
+#define HALF (APUS_FRAMES / 2)
 
-/// The first half of the array is filled once; the second half then is a ring of the latest frames.
-static void add_frame(frame_list *list, uintptr_t pc) {
-  size_t half = list->capacity / 2, ring = list->capacity - half;
-  if (list->total < half)
-    list->pcs[list->total] = pc;
+/// The first half of the array is filled once; the second half then is a ring of the latest frames. `count` is how many
+/// there were.
+static void add_frame(apus_frames *frames, uintptr_t pc) {
+  if (frames->count < HALF)
+    frames->pcs[frames->count] = pc;
   else
-    list->pcs[half + (list->total - half) % ring] = pc;
-  list->total++;
+    frames->pcs[HALF + (frames->count - HALF) % HALF] = pc;
+  frames->count++;
 }
 
 static void reverse(uintptr_t *lo, uintptr_t *hi) {
@@ -33,20 +29,19 @@ static void reverse(uintptr_t *lo, uintptr_t *hi) {
 }
 
 /// Turns the ring so that its oldest element comes first.
-static size_t finish(frame_list *list, uint64_t *elided) {
-  size_t half = list->capacity / 2, ring = list->capacity - half;
-  *elided = 0;
-  if (list->total <= list->capacity) return (size_t)list->total;
-  *elided = list->total - list->capacity;
-  uintptr_t *start = list->pcs + half, *oldest = start + (list->total - half) % ring, *end = start + ring;
+static void finish(apus_frames *frames) {
+  frames->elided = 0;
+  if (frames->count <= APUS_FRAMES) return;
+  frames->elided = frames->count - APUS_FRAMES;
+  uintptr_t *start = frames->pcs + HALF, *oldest = start + (frames->count - HALF) % HALF, *end = start + HALF;
   reverse(start, oldest);
   reverse(oldest, end);
   reverse(start, end);
-  return list->capacity;
+  frames->count = APUS_FRAMES;
 }
 
 typedef struct {
-  frame_list list;
+  apus_frames *frames;
   uintptr_t from;
   uint64_t visited;
   uintptr_t last_pc;
@@ -64,42 +59,42 @@ static _Unwind_Reason_Code visit_frame(struct _Unwind_Context *context, void *da
   walk->last_pc = pc;
   walk->last_cfa = cfa;
   if (pc == walk->from) walk->from = 0;
-  if (walk->from == 0) add_frame(&walk->list, exact ? pc : pc - 1);
+  if (walk->from == 0) add_frame(walk->frames, exact ? pc : pc - 1);
   return _URC_NO_REASON;
 }
 
-size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *elided) {
-  table_walk walk = {.list = {.pcs = pcs, .capacity = capacity}, .from = from};
+void apus_unwind(uintptr_t from, apus_frames *frames) {
+  table_walk walk = {.frames = frames, .from = from};
+  frames->count = 0;
   _Unwind_Backtrace(visit_frame, &walk);
-  return finish(&walk.list, elided);
+  finish(frames);
 }
 
-size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
-                          uint64_t *elided) {
-  frame_list list = {.pcs = pcs, .capacity = capacity};
+void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames) {
+  frames->count = 0;
   // Without a frame there is nothing behind it: a goroutine that has not begun has no pc either.
-  if (fp == 0 && pc != 0) add_frame(&list, pc - 1);
+  if (fp == 0 && pc != 0) add_frame(frames, pc - 1);
   while (fp != 0) {
-    add_frame(&list, pc - 1);
+    add_frame(frames, pc - 1);
     // Both architectures keep the caller's frame pointer at the frame pointer and the return address above it.
     if (fp < lo || fp >= hi || hi - fp < 2 * sizeof(uintptr_t) || fp % sizeof(uintptr_t) != 0) break;
     const uintptr_t *record = (const uintptr_t *)fp;
     // The first function's caller is `apus_goexit`, which has no frame: its frame pointer is 0.
-    if (record[0] == 0 || record[1] == 0 || list.total == APUS_UNWIND_LIMIT) break;
+    if (record[0] == 0 || record[1] == 0 || frames->count == APUS_UNWIND_LIMIT) break;
     pc = record[1];
     if (record[0] <= fp) {
-      add_frame(&list, pc - 1);
+      add_frame(frames, pc - 1);
       break;
     }
     lo = fp + sizeof(uintptr_t);
     fp = record[0];
   }
-  return finish(&list, elided);
+  finish(frames);
 }
 
-void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp) {
+void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp) {
   // The layouts are those of switch_*.S.
-  const uintptr_t *context = (const uintptr_t *)g->sp;
+  const uintptr_t *context = (const uintptr_t *)sp;
 #if defined(__x86_64__)
   *fp = context[6];
   *pc = context[7];

@@ -15,6 +15,8 @@ struct ProgramResult: Sendable {
   var timedOut: Bool
   /// From the start of the program to its end.
   var elapsed: Duration
+  /// Processes that it has started were still there when it had ended.
+  var leftProcesses = false
 
   /// The lines of the standard error, without empty ones.
   var errorLines: [Substring] { errors.split(whereSeparator: \.isNewline) }
@@ -69,7 +71,8 @@ func run(
   let signal = waitStatus & 0x7f
   return ProgramResult(
     status: signal == 0 ? (waitStatus >> 8) & 0xff : nil, signal: signal == 0 ? nil : signal,
-    output: try output.contents(), errors: try errors.contents(), timedOut: timedOut, elapsed: clock.now - start)
+    output: try output.contents(), errors: try errors.contents(), timedOut: timedOut, elapsed: clock.now - start,
+    leftProcesses: kill(-child, 0) == 0)
 }
 
 /// The environment of the tests without the variables that change what a program prints, and with `changes`. GOMAXPROCS

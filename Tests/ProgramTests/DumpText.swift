@@ -25,8 +25,10 @@ struct DumpedGoroutine {
 
 /// A fatal report or a dump, read strictly: every line has to be one that belongs where it is.
 struct DumpText {
-  /// The line before the goroutines; nil in a dump that is no report.
+  /// The first of the lines before the goroutines; nil in a dump that is no report.
   var headline: String?
+  /// The others.
+  var details: [String] = []
   var goroutines: [DumpedGoroutine] = []
   /// The lines that broke the form, with their numbers from 1.
   var faults: [String] = []
@@ -35,7 +37,13 @@ struct DumpText {
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
     // The last line ends in a newline, too.
     if lines.last == "" { lines.removeLast() }
-    if hasHeadline { headline = lines.popFirst().map(String.init) }
+    if hasHeadline {
+      headline = lines.popFirst().map(String.init)
+      while let line = lines.first, line != "" {
+        details.append(String(line))
+        lines.removeFirst()
+      }
+    }
     var needsBlank = hasHeadline
     while let line = lines.first {
       let number = lines.startIndex + 1
@@ -58,6 +66,8 @@ struct DumpText {
           if !Self.isPlace(place) { faults.append("\(number + 1), no place of the creation: \(place)") }
           goroutine.creation = (String(creator.1), String(place.dropFirst()))
           if let next = lines.first, next != "" { faults.append("\(number + 2), after the creator: \(next)") }
+        } else if line == "\tgoroutine running on other thread; stack unavailable" && goroutine.status == "running" {
+          continue
         } else if line.hasPrefix("\t") {
           faults.append("\(number), a place without a function: \(line)")
         } else {

@@ -26,11 +26,11 @@ enum Boot {
     startMain(arguments, on: m, &trace)
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
     trace.step("mstart1", "g0 saved, loop of m0 begins")
-    installHandlers()
+    installHandlers(isGuest: false)
     Threads.initialize(m)
     trace.step(
       "minit",
-      "signal stack \(m.pointee.head.signal_stack_size) bytes, fault handlers installed, exclusivity list "
+      "signal stack \(m.pointee.head.signal_stack_size) bytes, trap handlers installed, exclusivity list "
         + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))"))
     let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
@@ -147,9 +147,9 @@ enum Boot {
     return m
   }
 
-  /// Once a process: the handlers of faults and of the preemption signal (Go's `initsig`).
-  static func installHandlers() {
-    FatalReport.installFaultHandlers()
+  /// The handlers of traps and of the preemption signal (Go's `initsig`). `isGuest`: see `installTrapHandlers`.
+  static func installHandlers(isGuest: Bool) {
+    FatalReport.installTrapHandlers(isGuest: isGuest)
     _ = apus_preempt_install()
   }
 

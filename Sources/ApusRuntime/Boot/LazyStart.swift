@@ -16,7 +16,8 @@ enum LazyStart {
     let m = Boot.initialize(&trace, mainThread: false)
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
-    Boot.installHandlers()
+    // With our entry point `main` comes yet, and the process is ours.
+    Boot.installHandlers(isGuest: apus_get_initial_sp() == 0)
     sched.pointee.bootTrace = trace
     sched.pointee.mainStarted.store(true, ordering: .relaxed)
     ForeignThread.armThreadEnd(m)

@@ -30,6 +30,7 @@ enum MainGoroutine {
       // From here on a spawned goroutine may start threads.
       sched.pointee.mainStarted.store(true, ordering: .relaxed)
     }
+    ReportRequest.takeQuitSignal()
     trace.step("main", "runtime.main")
     trace.step("sysmon", "watches the Ps from a thread of its own; the template thread creates threads")
     // A hook may wait; `main` has to begin on the main thread all the same.

@@ -28,7 +28,8 @@ struct BoundedText {
     for index in 0..<text.count { add(byte: text[index]) }
   }
 
-  mutating func add(_ text: UnsafePointer<CChar>) {
+  /// With a label: a literal would else become a `String` that is converted to this.
+  mutating func add(cString text: UnsafePointer<CChar>) {
     add(ByteText(cString: text))
   }
 

@@ -1,7 +1,7 @@
 import CApus
 
 /// The end of the process with a report on standard error in Go's form, and exit status 2 (`fatalpanic`, `fatalthrow`,
-/// `newstack`'s overflow).
+/// `newstack`'s overflow, `sighandler`).
 ///
 /// There is one report a process. The first thread that fails writes it; every other thread that fails meanwhile stops
 /// for ever, and the process ends under it. A report that itself fails, or makes no progress for five seconds, ends
@@ -9,8 +9,8 @@ import CApus
 ///
 /// GOTRACEBACK decides whose frames follow the headline: nobody's (`none`), those of the goroutine that failed (`single`,
 /// the default), the other goroutines' too (`all`), the runtime's own too (`system`), and whether the process then ends by
-/// SIGABRT (`crash`). A failure of the runtime itself shows the runtime's frames, a deadlock all goroutines, except for
-/// `none`.
+/// SIGABRT (`crash`). A failure of the runtime itself shows all goroutines and the runtime's frames, a deadlock and a
+/// signal that asks for it all goroutines, except for `none`.
 package enum FatalReport {
   /// The size of the fatal stack: demangling recurses, and so do the unwinder's tables.
   private static let stackSize = 512 << 10
@@ -19,35 +19,36 @@ package enum FatalReport {
   /// The end of the fatal stack, 0 until there is one. Written once, by boot, before there is a second thread.
   nonisolated(unsafe) private static var stackTop: UInt = 0
 
-  /// Reserves the fatal stack and installs the handlers of memory faults: an overflow of a goroutine's stack ends in
-  /// `stackOverflow`, every other fault in whatever was to happen before. To be called once, by boot; ends the process
-  /// with a report when the system refuses.
-  static func installFaultHandlers() {
+  /// Reserves the fatal stack and installs the handlers of traps: each ends in `trap`. Called by boot, which may come after
+  /// a lazy start: the first call counts. Ends the process with a report when the system refuses. `isGuest`: the process is
+  /// another runtime's, which keeps the traps of its own threads.
+  static func installTrapHandlers(isGuest: Bool) {
+    if stackTop != 0 { return }
     guard let base = apus_mmap_reserve(guardSize + stackSize), apus_mprotect_rw(base + guardSize, stackSize) == 0
     else { fatalError("runtime: cannot allocate memory for the fatal stack") }
     let lo = UInt(bitPattern: base) + UInt(guardSize)
-    guard apus_signal_fault_install(lo, lo + UInt(stackSize), reportOverflow) == 0
-    else { fatalError("runtime: cannot install the handlers of memory faults") }
+    guard apus_signal_traps_install(lo, lo + UInt(stackSize), reportTrap, isGuest) == 0, apus_report_guard_exit() == 0
+    else { fatalError("runtime: cannot install the handlers of traps") }
     stackTop = lo + UInt(stackSize)
   }
 
   /// Ends the process for a failure of the program: `panic: ` and `reason`, then the calling goroutine's frames.
   @inline(never)
   package static func panic(_ reason: StaticString) -> Never {
-    fail(Failure(kind: "panic: ", reason: reason, address: apus_return_address()))
+    fail(Failure(.panic(reason), at: apus_return_address()))
   }
 
   /// Ends the process for a failure of the runtime or one that it cannot go on after: `fatal error: ` and `reason`,
   /// then the calling goroutine's frames.
   @inline(never)
   static func fatalError(_ reason: StaticString) -> Never {
-    fail(Failure(kind: "fatal error: ", reason: reason, address: apus_return_address(), isRuntimes: true))
+    fail(Failure(.fatalError(reason), at: apus_return_address(), .runtimes))
   }
 
   /// Ends the process because no goroutine can ever run again: `fatal error: ` and `reason`, then every goroutine. The
   /// caller is a thread of the runtime without a goroutine, and holds no lock.
   static func deadlock(_ reason: StaticString) -> Never {
-    fail(Failure(kind: "fatal error: ", reason: reason, address: apus_return_address(), showsAll: true))
+    fail(Failure(.fatalError(reason), at: apus_return_address(), .nobodys))
   }
 
   /// Ends the process because a thread more than `limit` was wanted (Go's `checkmcount`).
@@ -57,8 +58,7 @@ package enum FatalReport {
     writer.write("runtime: program exceeds ")
     writer.write(UInt64(limit))
     writer.write("-thread limit\n")
-    finish(
-      Failure(kind: "fatal error: ", reason: "thread exhaustion", address: apus_return_address(), isRuntimes: true))
+    finish(Failure(.fatalError("thread exhaustion"), at: apus_return_address(), .runtimes))
   }
 
   /// Ends the process because the kernel gave no thread: `error` is its errno, `have` how many there are.
@@ -70,39 +70,49 @@ package enum FatalReport {
     writer.write(" already; errno=")
     writer.write(UInt64(error))
     writer.write(")\n")
-    finish(Failure(kind: "fatal error: ", reason: "newosproc", address: apus_return_address(), isRuntimes: true))
+    finish(Failure(.fatalError("newosproc"), at: apus_return_address(), .runtimes))
+  }
+
+  /// Ends the process for a trap of the calling thread. Runs on the fatal stack, the thread being the reporter already.
+  static func trap(_ fault: apus_fault) -> Never {
+    apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS)
+    let headline = Headline(of: fault)
+    finish(Failure(headline, at: fault.frame_pc, headline.isPrograms ? .programs : .runtimes))
+  }
+
+  /// Ends the process because somebody has sent a signal that asks for it: the signal's name, then every goroutine. The
+  /// caller is sysmon.
+  static func requested(_ signal: apus_fault) -> Never {
+    fail(Failure(.request(signal), at: apus_return_address(), .nobodys))
   }
 
   private static func claim() {
     apus_report_claim()
-    apus_watchdog(watchdogSeconds, APUS_FATAL_STATUS)
+    apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS)
   }
 
-  /// Ends the process for an overflow of the current goroutine's stack. Runs on the fatal stack, its thread being the
-  /// reporter already.
-  static func stackOverflow(_ fault: apus_fault) -> Never {
-    apus_watchdog(watchdogSeconds, APUS_FATAL_STATUS)
-    var writer = ReportWriter()
-    writer.write("runtime: goroutine stack exceeds ")
-    let head = fault.m?.pointee.current?.pointee
-    writer.write(UInt64(head.map { $0.stack_hi &- $0.stack_lo } ?? 0))
-    writer.write("-byte limit\n")
-    finish(Failure(kind: "fatal error: ", reason: "stack overflow", address: fault.pc, isRuntimes: true))
+  /// Whose fault it is, which decides what is of interest.
+  private enum Blame {
+    /// The current goroutine's.
+    case programs
+    /// The runtime's, or at least its limit: its frames and everybody else's are of interest.
+    case runtimes
+    /// No goroutine is to blame more than another.
+    case nobodys
   }
-
-  /// How long a report may go without progress: demangling allocates, and the failed code may have held malloc's lock.
-  private static let watchdogSeconds: Int32 = 5
 
   /// What failed, and where.
   private struct Failure {
-    var kind: StaticString
-    var reason: StaticString
+    var headline: Headline
     /// The first frame to be shown goes on here.
     var address: UInt
-    /// The runtime's fault, or at least its limit: its frames are of interest.
-    var isRuntimes = false
-    /// No goroutine is to blame more than another.
-    var showsAll = false
+    var blame: Blame
+
+    init(_ headline: Headline, at address: UInt, _ blame: Blame = .programs) {
+      self.headline = headline
+      self.address = address
+      self.blame = blame
+    }
   }
 
   private static func fail(_ failure: Failure) -> Never {
@@ -125,19 +135,17 @@ package enum FatalReport {
   /// The headline first: what comes after it may hang or fail.
   private static func finish(_ failure: Failure) -> Never {
     let level = apus_get_sched() == nil ? Knobs.Traceback.single : sched.pointee.knobs.traceback
-    var dump = GoroutineDump(to: .standardError, showsRuntime: failure.isRuntimes || level >= .system)
-    dump.writer.write(failure.kind)
-    dump.writer.write(failure.reason)
-    dump.writer.write("\n")
+    let isRuntimes = failure.blame == .runtimes
+    var dump = GoroutineDump(to: .standardError, showsRuntime: isRuntimes || level >= .system)
+    failure.headline.write(to: &dump)
     if level > .none {
-      if !failure.showsAll || dump.showsRuntime {
+      if failure.blame != .nobodys || (level >= .system && failure.headline.isOfCaller) {
         dump.writer.write("\n")
         dump.writeCurrent(from: failure.address)
       }
-      if failure.showsAll {
-        writeOthers(to: &dump, system: level >= .system)
-      } else if level >= .all && apus_get_sched() != nil {
-        StopTheWorld.freeze()
+      if apus_get_sched() != nil && (failure.blame != .programs || level >= .all) {
+        // In a deadlock nobody runs.
+        if failure.blame != .nobodys || !failure.headline.isOfCaller { StopTheWorld.freeze() }
         writeOthers(to: &dump, system: level >= .system)
       }
     }
@@ -153,16 +161,17 @@ package enum FatalReport {
     let list = GoroutineList(sched.pointee.goroutines.slabs, without: currentMOrNil()?.currentG, withSystem: system)
     for index in 0..<list.count {
       let g = list[index]
-      dump.writeOther(GoroutineDump.State(g), GoroutineDump.traceback(of: g))
+      var traceback = GoroutineDump.traceback(of: g)
+      dump.writeOther(GoroutineDump.State(g), &traceback)
       // As long as it goes on, it may take its time.
-      if index % 256 == 255 { apus_watchdog(watchdogSeconds, APUS_FATAL_STATUS) }
+      if index % 256 == 255 { apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS) }
     }
   }
 }
 
-/// Where a thread goes whose goroutine has overflowed its stack, on the fatal stack (see signals.c).
-@c(apus_report_overflow)
-func reportOverflow(_ fault: UnsafePointer<apus_fault>?) {
-  guard let fault else { FatalReport.fatalError("runtime: a fault without a description") }
-  FatalReport.stackOverflow(fault.pointee)
+/// Where a thread goes that has trapped, on the fatal stack (see traps.c).
+@c(apus_report_trap)
+func reportTrap(_ fault: UnsafePointer<apus_fault>?) {
+  guard let fault else { FatalReport.fatalError("runtime: a trap without a description") }
+  FatalReport.trap(fault.pointee)
 }

@@ -27,7 +27,7 @@ struct FramePlace {
       return
     }
     if let path = symbol.path {
-      text.add(SourcePlace.lastComponent(of: path))
+      text.add(cString: SourcePlace.lastComponent(of: path))
       text.add("+")
       text.add(hex: symbol.imageOffset)
       text.add(" ")
@@ -38,21 +38,20 @@ struct FramePlace {
 
   private static func write(_ place: SourcePlace, to text: inout BoundedText) {
     let slash = CChar(bitPattern: UInt8(ascii: "/"))
-    // `<compiler-generated>` is no file, though it is said to be in a folder.
-    if place.file.pointee != slash && place.file.pointee != CChar(bitPattern: UInt8(ascii: "<")) {
+    if place.file.pointee != slash {
       if let folder = place.folder {
         if folder.pointee != slash, let directory = place.directory {
-          text.add(directory)
+          text.add(cString: directory)
           text.add("/")
         }
-        text.add(folder)
+        text.add(cString: folder)
         text.add("/")
       } else if let directory = place.directory {
-        text.add(directory)
+        text.add(cString: directory)
         text.add("/")
       }
     }
-    text.add(place.file)
+    text.add(cString: place.file)
     text.add(":")
     text.add(place.line)
   }

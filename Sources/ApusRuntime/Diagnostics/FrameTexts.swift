@@ -4,16 +4,21 @@ import CApus
 /// looking an address up reads a whole symbol table.
 ///
 /// Text and table lie in one mapping of the kernel's, of which only what is used costs memory. When either is full,
-/// further addresses are looked up each time.
+/// further addresses have no text but the address.
+///
+/// In a fatal report what makes a text may hang or fault: the demangler allocates, and so does everything in a debug
+/// build. It is given up then, and made more simply from there on.
 struct FrameTexts: ~Copyable {
   /// What is known of one address.
   private struct Frame {
     var address: UInt
-    /// The functions at it, innermost first: each a `Piece` and its text. Nil where there was no room for them.
+    /// The functions at it, innermost first: each a `Piece` and its text. Nil where there is none.
     var start: UnsafeMutableRawPointer?
     var count = 0
     /// A function of `Park`.
     var isParking = false
+    /// Where there is no text: what is known of the image.
+    var image = apus_image()
   }
 
   /// Stands before the text of a function.
@@ -25,6 +30,18 @@ struct FrameTexts: ~Copyable {
     var isGo: Bool
   }
 
+  /// How much of a text is made.
+  private enum Effort {
+    /// Functions as a program's author knows them, files and lines.
+    case full
+    /// The same with mangled names.
+    case mangled
+    /// Images and the addresses in them.
+    case image
+    /// Addresses.
+    case none
+  }
+
   private static let slots = 8192
   private static let limit = slots / 2
   private static let textSize = 8 << 20
@@ -33,12 +50,10 @@ struct FrameTexts: ~Copyable {
   private let memory: UnsafeMutableRawPointer?
   private var used = 0
   private var count = 0
-  /// A fatal report goes on where the demangler does not.
-  private let isGuarded: Bool
+  private var effort = Effort.full
 
-  init(guarded: Bool) {
+  init() {
     memory = apus_mmap(Self.slots * MemoryLayout<Frame>.stride + Self.textSize)
-    isGuarded = guarded
   }
 
   /// Gives the memory and the mapped files back.
@@ -49,75 +64,87 @@ struct FrameTexts: ~Copyable {
 
   /// How many of the innermost frames are the way from `Park` to the switch. In debug builds functions of the standard
   /// library are among them.
-  mutating func countOfParking(_ addresses: UnsafeBufferPointer<UInt>) -> Int {
-    let nearest = addresses.prefix(24)
-    return (nearest.lastIndex { frame(at: $0).isParking } ?? -1) + 1
+  mutating func countOfParking(_ addresses: UnsafePointer<UInt>, _ count: Int) -> Int {
+    var last = 0
+    var index = 0
+    while index < count && index < 24 {
+      if frame(at: addresses[index]).isParking { last = index + 1 }
+      index += 1
+    }
+    return last
   }
 
   /// Writes two lines for each function at `address`, innermost first: its name, and, after a tab, file and line, or, where
   /// these are not known, the image and the address in it that addr2line takes. The runtime's only with `showsRuntime`.
   mutating func write(_ address: UInt, to writer: inout ReportWriter, showsRuntime: Bool) {
     let frame = frame(at: address)
-    if let start = frame.start {
-      Self.write(start, frame.count, to: &writer, showsRuntime: showsRuntime)
+    guard var next = frame.start else {
+      writer.write("?(...)")
+      Self.write(placeOf: frame, to: &writer)
       return
     }
-    withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 8) { buffer in
-      let (symbol, frames) = symbols.lookUp(address)
-      var room = buffer
-      let count = Self.compose(symbol, frames, address, &room, guarded: isGuarded).count
-      Self.write(buffer.baseAddress.unsafelyUnwrapped, count, to: &writer, showsRuntime: showsRuntime)
-    }
-  }
-
-  private static func write(
-    _ start: UnsafeMutableRawPointer, _ count: Int, to writer: inout ReportWriter, showsRuntime: Bool
-  ) {
-    var next = start
-    for _ in 0..<count {
+    var index = 0
+    while index < frame.count {
       let piece = next.load(as: Piece.self)
-      let text = UnsafeRawBufferPointer(start: next + MemoryLayout<Piece>.size, count: Int(piece.length))
-      if showsRuntime || !piece.isRuntime { writer.write(bytes: text) }
-      next += stride(of: Int(piece.length))
+      if showsRuntime || !piece.isRuntime {
+        writer.write(bytes: next + MemoryLayout<Piece>.size, count: Int(piece.length))
+      }
+      next += Self.stride(of: Int(piece.length))
+      index += 1
     }
   }
 
   /// Writes the line `created by FUNCTION in goroutine CREATOR` and the one of its place, for a goroutine that was created at
   /// `address`: of functions inlined into each other there, the innermost one that is the program's.
   mutating func write(creationAt address: UInt, by creator: UInt64, to writer: inout ReportWriter) {
-    guard var next = frame(at: address).start else {
-      writer.write("created by goroutine ")
+    writer.write("created by ")
+    let frame = frame(at: address)
+    guard var next = frame.start else {
+      writer.write("?(...) in goroutine ")
       writer.write(creator)
-      writer.write("\n")
+      Self.write(placeOf: frame, to: &writer)
       return
     }
-    let count = frame(at: address).count
-    for index in 0..<count {
+    var index = 0
+    while index < frame.count {
       let piece = next.load(as: Piece.self)
-      if index + 1 == count || !(piece.isRuntime || piece.isGo) {
-        let text = UnsafeRawBufferPointer(start: next + MemoryLayout<Piece>.size, count: Int(piece.length))
-        let end = text.firstIndex(of: UInt8(ascii: "\n")) ?? text.count
-        writer.write("created by ")
-        writer.write(bytes: UnsafeRawBufferPointer(rebasing: text.prefix(end)))
+      let length = Int(piece.length)
+      index += 1
+      if index == frame.count || !(piece.isRuntime || piece.isGo) {
+        let text = next + MemoryLayout<Piece>.size
+        var end = 0
+        while end < length && text.load(fromByteOffset: end, as: UInt8.self) != UInt8(ascii: "\n") { end += 1 }
+        writer.write(bytes: text, count: end)
         writer.write(" in goroutine ")
         writer.write(creator)
-        writer.write(bytes: UnsafeRawBufferPointer(rebasing: text.dropFirst(end)))
+        writer.write(bytes: text + end, count: length - end)
         return
       }
-      next += Self.stride(of: Int(piece.length))
+      next += Self.stride(of: length)
     }
+  }
+
+  private static func write(placeOf frame: Frame, to writer: inout ReportWriter) {
+    writer.write("\n\t")
+    if let path = frame.image.path {
+      writer.write(cString: SourcePlace.lastComponent(of: path))
+      writer.write("+")
+      writer.write(hex: frame.address &- frame.image.base)
+      writer.write(" ")
+    }
+    writer.write("pc=")
+    writer.write(hex: frame.address)
+    writer.write("\n")
   }
 
   /// What the compiler calls the check that failed at `address`, from the debug information; nil when there is none.
   mutating func failure(at address: UInt) -> UnsafePointer<CChar>? {
-    let frames = symbols.lookUp(address).frames
-    for index in 0..<frames.count {
-      if let name = frames[index].name, FunctionName(name).isFailure { return name }
-    }
-    return nil
+    var request = Request(kind: .failure, frame: Frame(address: address))
+    serve(&request)
+    return request.failure
   }
 
-  /// The frame at `address`, without a text where there is no room for it.
+  /// The frame at `address`, without a text where there is none to be had.
   private mutating func frame(at address: UInt) -> Frame {
     guard let table = memory?.assumingMemoryBound(to: Frame.self) else { return Frame(address: address) }
     // Multiplied by the golden ratio: addresses differ in their low bits only.
@@ -126,23 +153,66 @@ struct FrameTexts: ~Copyable {
       if table[slot].address == address { return table[slot] }
       slot = (slot + 1) & (Self.slots - 1)
     }
-    let (symbol, frames) = symbols.lookUp(address)
-    var frame = Frame(address: address)
-    if let name = symbol.name { frame.isParking = FunctionName(name).isParking }
-    if count < Self.limit {
-      addText(symbol, frames, to: &frame)
-      table[slot] = frame
-      count += 1
+    var request = Request(kind: .text, frame: Frame(address: address))
+    if count == Self.limit { return request.frame }
+    serve(&request)
+    table[slot] = request.frame
+    count += 1
+    return request.frame
+  }
+
+  /// What is to be found out, and the answer. No closure: in a debug build that would allocate.
+  private struct Request {
+    enum Kind {
+      case text
+      case failure
     }
-    return frame
+
+    var kind: Kind
+    var frame: Frame
+    var failure: UnsafePointer<CChar>?
+    var texts: UnsafeMutablePointer<FrameTexts>?
+  }
+
+  /// Finds it out, with less and less effort until that comes to its end.
+  private mutating func serve(_ request: inout Request) {
+    withUnsafeMutablePointer(to: &self) { request.texts = $0 }
+    while effort != .none {
+      if apus_report_try({ FrameTexts.serve($0) }, &request) { return }
+      switch effort {
+      case .full: effort = .mangled
+      case .mangled: effort = .image
+      case .image, .none: effort = .none
+      }
+    }
+  }
+
+  private static func serve(_ argument: UnsafeMutableRawPointer?) {
+    guard let request = argument?.assumingMemoryBound(to: Request.self), let texts = request.pointee.texts
+    else { return }
+    switch request.pointee.kind {
+    case .text where texts.pointee.effort == .image:
+      _ = apus_find_image(request.pointee.frame.address, &request.pointee.frame.image)
+    case .text:
+      texts.pointee.make(&request.pointee.frame)
+    case .failure where texts.pointee.effort == .image:
+      break
+    case .failure:
+      let frames = texts.pointee.symbols.lookUp(request.pointee.frame.address).frames
+      for index in 0..<frames.count {
+        if let name = frames[index].name, FunctionName(name).isFailure { request.pointee.failure = name }
+      }
+    }
   }
 
   /// Makes the text of a frame in the mapping, if there is room for all of it.
-  private mutating func addText(_ symbol: Symbol, _ frames: SourceFrames, to frame: inout Frame) {
+  private mutating func make(_ frame: inout Frame) {
     guard let memory else { return }
+    let (symbol, frames) = symbols.lookUp(frame.address)
+    if let name = symbol.name { frame.isParking = FunctionName(name).isParking }
     let start = memory + Self.slots * MemoryLayout<Frame>.stride + used
     var room = UnsafeMutableRawBufferPointer(start: start, count: Self.textSize - used)
-    let made = Self.compose(symbol, frames, frame.address, &room, guarded: isGuarded)
+    let made = Self.compose(symbol, frames, frame.address, &room, demangles: effort == .full)
     guard made.isWhole else { return }
     used = Self.textSize - room.count
     frame.start = start
@@ -152,7 +222,7 @@ struct FrameTexts: ~Copyable {
   /// Writes the pieces into `room`, of which the rest is left.
   private static func compose(
     _ symbol: Symbol, _ frames: SourceFrames, _ address: UInt, _ room: inout UnsafeMutableRawBufferPointer,
-    guarded: Bool
+    demangles: Bool
   ) -> (count: Int, isWhole: Bool) {
     var count = 0
     var index = max(frames.count - 1, 0)
@@ -170,7 +240,7 @@ struct FrameTexts: ~Copyable {
       if let name {
         isRuntime = FunctionName(name).isOfRuntime
         isGo = FunctionName(name).isGo
-        FunctionName(name).write(to: &text, guarded: guarded)
+        FunctionName(name).write(to: &text, demangles: demangles)
       } else {
         text.add("?(...)")
       }

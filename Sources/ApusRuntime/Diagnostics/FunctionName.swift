@@ -48,19 +48,52 @@ struct FunctionName {
   /// A function of `Park`.
   var isParking: Bool { symbol.starts(with: "$s11ApusRuntime4ParkO") }
 
-  /// Adds the name to `text`. `guarded`: in a fatal report, which goes on where the demangler hangs or fails.
-  func write(to text: inout BoundedText, guarded: Bool) {
-    let isWritten = withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 1) { buffer in
-      let length = apus_demangle(
-        symbol.start.assumingMemoryBound(to: CChar.self), symbol.count,
-        buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self), buffer.count, guarded)
-      if length <= 0 { return false }
-      write(demangled: ByteText(UnsafeRawBufferPointer(rebasing: buffer.prefix(length))), to: &text)
-      return true
-    }
-    if isWritten { return }
+  /// Adds the name to `text`, mangled unless `demangles`.
+  func write(to text: inout BoundedText, demangles: Bool) {
+    if demangles && writeDemangled(to: &text) { return }
     text.add(symbol)
     text.add("(...)")
+  }
+
+  /// False for a name that has no other form.
+  private func writeDemangled(to text: inout BoundedText) -> Bool {
+    withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 1) { buffer in
+      let length = apus_demangle(
+        symbol.start.assumingMemoryBound(to: CChar.self), symbol.count,
+        buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self), buffer.count)
+      if length <= 0 { return false }
+      let name = Self.withoutGenerics(UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(length)))
+      write(demangled: name, to: &text)
+      return true
+    }
+  }
+
+  /// Takes out what stands in angle brackets behind a name. An operator of such characters stands behind a dot.
+  private static func withoutGenerics(_ name: UnsafeMutableRawBufferPointer) -> ByteText {
+    var kept = 0
+    var depth = 0
+    for index in 0..<name.count {
+      let byte = name[index]
+      if byte == UInt8(ascii: "<") && (depth > 0 || (kept > 0 && isOfIdentifier(name[kept - 1]))) {
+        depth += 1
+      } else if byte == UInt8(ascii: ">") && depth > 0 {
+        // That of an arrow closes nothing.
+        if name[index - 1] != UInt8(ascii: "-") { depth -= 1 }
+      } else if depth == 0 {
+        name[kept] = byte
+        kept += 1
+      }
+    }
+    return ByteText(UnsafeRawBufferPointer(rebasing: name.prefix(kept)))
+  }
+
+  private static func isOfIdentifier(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), 0x80...:
+      true
+    default: false
+    }
   }
 
   /// Leaves out what says how the compiler came by the function, and adds the module.

@@ -1,8 +1,9 @@
 import CApus
+import Synchronization
 
 /// The goroutines of a process as text, in Go's form (`goroutineheader`, `traceback`, `tracebackothers`):
 ///
-///     goroutine 7 [chan receive, locked to thread]:
+///     goroutine 7 [chan receive, 2 minutes, locked to thread]:
 ///     function(…)
 ///     	file:line +0xoffset
 ///     created by function in goroutine 1
@@ -19,6 +20,8 @@ struct GoroutineDump: ~Copyable {
     var status: GStatus
     var waitReason: WaitReason
     var isLocked: Bool
+    /// Since when it waits (`WaitScan`).
+    var waitWord: UInt32
 
     init(_ g: GRef) {
       id = g.pointee.head.id
@@ -27,6 +30,7 @@ struct GoroutineDump: ~Copyable {
       status = g.pointee.status
       waitReason = g.pointee.waitReason
       isLocked = g.pointee.lockedM != nil
+      waitWord = g.pointee.waitWord.load(ordering: .relaxed)
     }
   }
 
@@ -34,16 +38,21 @@ struct GoroutineDump: ~Copyable {
   private var texts: FrameTexts
   /// The runtime's own frames and goroutines, too.
   var showsRuntime: Bool
+  /// When it was begun, in nanoseconds.
+  private let now = Clock.nanotime()
 
   init(to destination: ReportWriter.Destination, showsRuntime: Bool) {
     writer = ReportWriter(to: destination)
-    if case .text = destination { texts = FrameTexts(guarded: false) } else { texts = FrameTexts(guarded: true) }
+    texts = FrameTexts()
     self.showsRuntime = showsRuntime
   }
 
+  /// What the compiler calls the check that has failed at `address`; nil when there is none.
+  mutating func failure(at address: UInt) -> UnsafePointer<CChar>? { texts.failure(at: address) }
+
   /// Hands on what was written and gives the memory back.
   mutating func close() {
-    writer.flush()
+    writer.close()
     texts.close()
   }
 
@@ -67,13 +76,14 @@ struct GoroutineDump: ~Copyable {
       writer.write(UInt64(apus_gettid()))
       writer.write(" [running]:\n")
     }
-    Traceback(from: address).write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
+    var traceback = Traceback(from: address)
+    traceback.write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
     if let g, g.pointee.kind == .user || g.pointee.kind == .system { writeCreator(State(g)) }
     writer.flush()
   }
 
   /// Writes one goroutine that is not current. Of one that runs there are no frames.
-  mutating func write(_ state: State, _ traceback: borrowing Traceback) {
+  mutating func write(_ state: State, _ traceback: inout Traceback) {
     writeHeader(state)
     if state.status == .running && traceback.isEmpty {
       writer.write("\tgoroutine running on other thread; stack unavailable\n")
@@ -84,10 +94,10 @@ struct GoroutineDump: ~Copyable {
   }
 
   /// The same with a blank line before it, as one piece of output.
-  mutating func writeOther(_ state: State, _ traceback: borrowing Traceback) {
+  mutating func writeOther(_ state: State, _ traceback: inout Traceback) {
     writer.gathersLines = true
     writer.write("\n")
-    write(state, traceback)
+    write(state, &traceback)
     writer.gathersLines = false
     writer.flush()
   }
@@ -101,6 +111,12 @@ struct GoroutineDump: ~Copyable {
     case .runnable: writer.write("runnable")
     case .waiting where state.waitReason != .none: writer.write(state.waitReason.text)
     case .waiting, .dead: writer.write("waiting")
+    }
+    let minutes = state.status == .waiting ? WaitScan.minutes(of: state.waitWord, at: now) : 0
+    if minutes > 0 {
+      writer.write(", ")
+      writer.write(minutes)
+      writer.write(" minutes")
     }
     if state.isLocked { writer.write(", locked to thread") }
     writer.write("]:\n")
@@ -117,6 +133,6 @@ struct GoroutineDump: ~Copyable {
   static func traceback(of g: GRef) -> Traceback {
     if g.pointee.needsCare & G.hasNoStack != 0 { return Traceback() }
     if g.pointee.status != .waiting, let m = StoppedThreads.threadRunning(g) { return Traceback(stopped: m) }
-    return Traceback(parked: g.pointee.head)
+    return Traceback(parked: g)
   }
 }

@@ -56,15 +56,12 @@ package struct GoroutineSnapshot: ~Copyable {
     guard let memory else { return }
     for index in 0..<list.count {
       let g = list[index]
-      let traceback = GoroutineDump.traceback(of: g)
+      var traceback = GoroutineDump.traceback(of: g)
       let record = (memory + used).bindMemory(to: Record.self, capacity: 1)
-      record.initialize(to: Record(state: GoroutineDump.State(g), elided: traceback.elidedCount, count: 0))
+      record.initialize(
+        to: Record(state: GoroutineDump.State(g), elided: traceback.elidedCount, count: traceback.count))
       used += MemoryLayout<Record>.stride
-      let addresses = memory + used
-      traceback.withAddresses { pcs in
-        record.pointee.count = pcs.count
-        addresses.copyMemory(from: UnsafeRawPointer(pcs.baseAddress.unsafelyUnwrapped), byteCount: pcs.count * 8)
-      }
+      traceback.copyAddresses(to: (memory + used).bindMemory(to: UInt.self, capacity: traceback.count))
       used += record.pointee.count * MemoryLayout<UInt>.stride
     }
   }
@@ -75,16 +72,14 @@ package struct GoroutineSnapshot: ~Copyable {
     var position = 0
     while position < used {
       let record = (memory + position).assumingMemoryBound(to: Record.self)
-      let addresses = UnsafeBufferPointer(
-        start: (memory + position + MemoryLayout<Record>.stride).assumingMemoryBound(to: UInt.self),
-        count: record.pointee.count)
-      let traceback = Traceback(addresses: addresses, elided: record.pointee.elided)
+      let addresses = (memory + position + MemoryLayout<Record>.stride).assumingMemoryBound(to: UInt.self)
+      var traceback = Traceback(parked: addresses, count: record.pointee.count, elided: record.pointee.elided)
       if position > 0 || after {
-        dump.writeOther(record.pointee.state, traceback)
+        dump.writeOther(record.pointee.state, &traceback)
       } else {
-        dump.write(record.pointee.state, traceback)
+        dump.write(record.pointee.state, &traceback)
       }
-      position += MemoryLayout<Record>.stride + addresses.count * MemoryLayout<UInt>.stride
+      position += MemoryLayout<Record>.stride + record.pointee.count * MemoryLayout<UInt>.stride
     }
   }
 

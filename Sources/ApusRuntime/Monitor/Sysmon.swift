@@ -54,6 +54,7 @@ public struct Sysmon: ~Copyable {
     apus_timer_slack_minimal()
     apus_request_short_slices(kernelSlice)
     chooseSource()
+    ReportRequest.serve()
     var rounds = 0
     var delay = shortest
     var wasPoked = false
@@ -86,6 +87,7 @@ public struct Sysmon: ~Copyable {
     sched.pointee.sysmon.sleepsUntil.store(when, ordering: .sequentiallyConsistent)
     if length > 0 { Futex.wait(address, while: 0, nanoseconds: length) }
     sched.pointee.head.sysmonWake.store(0, ordering: .sequentiallyConsistent)
+    ReportRequest.serve()
     return isLeft && (length <= rest || sched.pointee.sysmon.isResting.load(ordering: .relaxed))
   }
 
@@ -105,6 +107,7 @@ public struct Sysmon: ~Copyable {
       if left <= 0 || sched.pointee.head.arrivals.load(ordering: .relaxed) != nil { break }
       Futex.wait(address, while: 0, nanoseconds: left)
       sched.pointee.head.sysmonWake.store(0, ordering: .sequentiallyConsistent)
+      ReportRequest.serve()
     }
     sched.pointee.lock.lock(m)
     sched.pointee.sysmon.isWaiting.store(false, ordering: .relaxed)

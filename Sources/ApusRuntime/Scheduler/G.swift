@@ -92,7 +92,8 @@ public struct G: ~Copyable {
   /// since when the goroutine waits.
   @inline(__always)
   var waitReason: WaitReason {
-    get { WaitReason(rawValue: UInt8(truncatingIfNeeded: waitWord.load(ordering: .relaxed))).unsafelyUnwrapped }
+    // Not `init(rawValue:)`: in a debug build its optional allocates when it is first used, maybe in a fatal report.
+    get { unsafeBitCast(UInt8(truncatingIfNeeded: waitWord.load(ordering: .relaxed)), to: WaitReason.self) }
     nonmutating set { waitWord.store(UInt32(newValue.rawValue), ordering: .relaxed) }
   }
 

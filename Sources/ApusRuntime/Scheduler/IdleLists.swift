@@ -20,6 +20,7 @@ enum IdleLists {
     sched.pointee.idlePCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     // From now on there is something to watch.
     Sysmon.wakeIfWaiting()
+    WaitScan.noteBusy()
     return p
   }
 

@@ -129,6 +129,7 @@ public struct Sched: ~Copyable {
   let syscallRetakes = Atomic<UInt64>(0)
 
   var deadlock = DeadlockDetector()
+  var waitScan = WaitScan.State()
 
   /// The largest value of GOMAXPROCS.
   static var processorLimit: Int { Knobs.maximumProcessors }

@@ -8,9 +8,13 @@ import Synchronization
 /// the runtime keeps his P, which might be the one that the holder needs to go on. So only this thread waits: whoever wants
 /// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
 /// there as from the idle list (`IdleLists.takeFreeP`), so a P is never stuck behind a thread that cannot be created yet.
+///
+/// From time to time it also looks since when goroutines wait (`WaitScan`), which is nobody's hurry.
 enum TemplateThread {
   /// Starts it, and by it sysmon. Once, by boot or the lazy start.
   static func start() {
+    // What a signal asks for from now on waits for sysmon.
+    apus_requests_are_served()
     let template = Threads.takeForScheduler(id: -1)
     let error = Thread.start({ TemplateThread.run($0) }, UnsafeMutableRawPointer(template))
     if error != 0 { FatalReport.cannotStartThread(have: 1, error: error) }
@@ -81,7 +85,8 @@ enum TemplateThread {
     sched.pointee.lock.unlock(m)
   }
 
-  private static func wake() {
+  /// Ends its sleep.
+  static func wake() {
     if sched.pointee.templateWake.exchange(1, ordering: .sequentiallyConsistent) == 0 { Futex.wake(address) }
   }
 
@@ -97,10 +102,11 @@ enum TemplateThread {
     sched.pointee.templateM = m
     Sysmon.start()
     while true {
-      while sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) == 0 {
-        Futex.wait(address, while: 0)
+      let wait = WaitScan.serve(m)
+      if sched.pointee.templateWake.load(ordering: .sequentiallyConsistent) == 0 {
+        Futex.wait(address, while: 0, nanoseconds: wait)
       }
-      createWanted(m)
+      if sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) != 0 { createWanted(m) }
     }
   }
 

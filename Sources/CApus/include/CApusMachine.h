@@ -4,6 +4,7 @@
 #ifndef CAPUS_MACHINE_H
 #define CAPUS_MACHINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,6 +75,18 @@ void apus_start_unlock(void);
 typedef int (*apus_image_callback)(void *context, const char *path, uintptr_t base, const void *program_headers,
                                    uint16_t program_header_count, void *tls);
 int apus_each_image(apus_image_callback callback, void *context);
+/// The image that holds an address.
+typedef struct apus_image {
+  /// As the dynamic linker knows it; of the program itself, as it was given to execve.
+  const char *path;
+  /// What to add to an address in the image's file to get one of this process.
+  uintptr_t base;
+  /// Its program headers in memory: its identity.
+  const void *headers;
+  bool is_main;
+} apus_image;
+/// Finds it; false when no image holds `address`.
+bool apus_find_image(uintptr_t address, apus_image *image);
 
 // Processor.
 /// cpuid with `leaf` and `subleaf`; zeros where there is no such instruction.
@@ -94,22 +107,39 @@ size_t apus_tls_segment_size(const void *program_headers, uint16_t count);
 void *apus_current_task(void);
 
 // Signals.
-/// The handler's view of a fault.
+/// The handler's view of a trap, or of a signal that somebody has sent.
 typedef struct apus_fault {
   int signal;
+  /// Zero or below: somebody has sent it.
   int code;
   uintptr_t address;
   uintptr_t pc;
   uintptr_t sp;
   uintptr_t fp;
+  /// Where the frames begin: `pc`, or the call that led to a bad one.
+  uintptr_t frame_pc;
   apus_m_head *m;
+  /// The current goroutine's stack has overflowed.
+  bool is_overflow;
 } apus_fault;
+/// Whether the fault is an access to the first page, that nothing is mapped at: a null pointer, as Go sees it.
+bool apus_is_null_pointer(const apus_fault *fault);
 /// Gives the calling thread the signal stack in `m`.
 int apus_signal_stack_install(const apus_m_head *m);
 int apus_signal_stack_remove(void);
-/// Handlers of SIGSEGV and SIGBUS: a fault in the guard of the current goroutine ends in `report(fault)` on the fatal
-/// stack [lo, hi); any other fault goes to the handler that was there before.
-int apus_signal_fault_install(uintptr_t lo, uintptr_t hi, void (*report)(const apus_fault *));
+/// Handlers of SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE and SIGABRT. What a thread raises itself ends in `report(fault)` on
+/// the fatal stack [lo, hi), and with it the process; what somebody sends is as by `apus_signal_request_install`.
+///
+/// `is_guest`: the process is somebody else's. Then what does not happen on a stack of the runtime, and what is sent, goes
+/// to the handlers that were there before.
+int apus_signal_traps_install(uintptr_t lo, uintptr_t hi, void (*report)(const apus_fault *), bool is_guest);
+/// A handler of `signal` that asks sysmon for a report and returns. Without that thread, and in a forked child, the signal
+/// has its default effect.
+int apus_signal_request_install(int signal);
+/// There will be a sysmon, or no process: what is asked for from now on waits for it.
+void apus_requests_are_served(void);
+/// The signal that asks for a report, NULL while none does.
+const apus_fault *apus_request(void);
 /// Copies the calling thread's signal mask to `mask` (8 bytes), or sets it.
 int apus_signal_mask_save(uint64_t *mask);
 int apus_signal_mask_set(const uint64_t *mask);

@@ -47,6 +47,9 @@ void apus_m_sleep(apus_m *m);
 _Bool apus_m_sleep_for(apus_m *m, int64_t timeout_ns);
 void apus_m_wake(apus_m *m);
 
+/// Ends a sleep of sysmon. For handlers.
+void apus_wake_sysmon(void);
+
 /// The place in `apus_sched_head.spares` that belongs to the calling thread's CPU.
 unsigned apus_spare_place(void);
 

@@ -16,6 +16,14 @@
 /// On any other thread it never returns.
 void apus_report_claim(void);
 
+/// From now on exit() waits for the end of a report that has begun, and so does a return from `main`: the process then ends
+/// with the report's status. A report that begins later than that comes too late. 0, or nonzero for want of memory.
+int apus_report_guard_exit(void);
+
+/// What libswiftCore has written of a fatal error ("file:line: Fatal error: …"), with a newline at its end; NULL when there
+/// is nothing. It is the caller's: of malloc, and not there any more for the next one.
+char *apus_take_fatal_message(void);
+
 /// Ends the process with `status` if it is still there after `seconds`: the guard of a fatal report that hangs on a
 /// lock which the failed code holds. Called again it starts anew, so that a long report lives while it makes progress.
 void apus_watchdog(int seconds, int status);
@@ -23,11 +31,12 @@ void apus_watchdog(int seconds, int status);
 /// Ends the process by SIGABRT, whatever the program does with that signal.
 void apus_abort_now(void) __attribute__((noreturn));
 
+/// Calls `body(argument)`. On the reporter's thread, where what failed may hold malloc's lock or have destroyed its heap, a
+/// body that takes longer than a second, or faults, is left as it is; false then. It has nothing to clean up.
+bool apus_report_try(void (*body)(void *), void *argument);
+
 /// Writes the readable form of a Swift or C++ name to `buffer`, cut off at `size`; the number of bytes, without the
-/// terminator. -1 for a name that has no other form.
-///
-/// It allocates. With `guarded`, on the reporter's thread, a call that hangs for a second or faults is given up, and all
-/// later ones at once: what failed may hold malloc's lock or have destroyed its heap.
-ptrdiff_t apus_demangle(const char *name, size_t length, char *buffer, size_t size, bool guarded);
+/// terminator. -1 for a name that has no other form. It allocates.
+ptrdiff_t apus_demangle(const char *name, size_t length, char *buffer, size_t size);
 
 #endif

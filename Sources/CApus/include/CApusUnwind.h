@@ -33,23 +33,32 @@ static inline __attribute__((always_inline)) uintptr_t apus_return_address_of_ca
   return (uintptr_t)__builtin_return_address(2);
 }
 
-/// Collects the calling stack's frames by its unwind tables, innermost first, from the frame on whose next instruction
-/// is at `from` (0: all of them) to the goroutine's first. It passes from the fatal stack to the one that failed.
+/// The frames of one stack, innermost first. Of more than APUS_FRAMES the first and the last half are kept.
 ///
 /// Each element is an address inside the instruction that the frame is at, so the one before a return address: what
-/// a symbol table and addr2line want. Of more than `capacity` (even) frames the first and the last `capacity / 2` are
-/// kept, and *elided tells how many are missing between the two halves. Returns the number of elements written. Frames
-/// beyond APUS_UNWIND_LIMIT are neither visited nor counted.
-size_t apus_unwind(uintptr_t from, uintptr_t *pcs, size_t capacity, uint64_t *elided);
+/// a symbol table and addr2line want.
+#define APUS_FRAMES 100
+typedef struct apus_frames {
+  uintptr_t pcs[APUS_FRAMES];
+  size_t count;
+  /// How many are missing between the two halves.
+  uint64_t elided;
+} apus_frames;
+
+static inline __attribute__((returns_nonnull)) uintptr_t *apus_frames_pcs(apus_frames *frames) { return frames->pcs; }
+
+/// Collects the calling stack's frames by its unwind tables, from the frame on whose next instruction is at `from` (0: all
+/// of them) to the goroutine's first. It passes from the fatal stack to the one that failed. Frames beyond
+/// APUS_UNWIND_LIMIT are neither visited nor counted.
+void apus_unwind(uintptr_t from, apus_frames *frames);
 
 /// The same for a stack that nobody runs on: follows the frame pointers from `fp`, as long as they lie in [lo, hi) and
 /// grow. `pc` is the innermost return address. With `fp` 0 there is one frame. Functions
 /// that keep no frame pointer are missing.
-size_t apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pcs, size_t capacity,
-                          uint64_t *elided);
+void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames);
 
-/// The return address and frame pointer with which a goroutine that `apus_switch` saved will continue.
-void apus_saved_frame(const apus_g_head *g, uintptr_t *pc, uintptr_t *fp);
+/// The address and frame pointer with which a goroutine will continue that `apus_switch` saved at `sp`.
+void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp);
 
 /// Where the goroutine on the thread of `m` was stopped, as a return address and a frame pointer. False when the thread is
 /// not stopped.

@@ -92,7 +92,7 @@ case "on-start":
   print("main")
 case "echo":
   echo()
-case let other where runDeadlock(other, Int(integer(2))):
+case let other where runDeadlock(other, Int(integer(2))) || runWaits(other):
   break
 default:
   print("unknown scenario: \(scenario)")

@@ -164,7 +164,7 @@ struct DebugInfo {
     guard frames.count > 0 else { return }
     frames[frames.count - 1].place = lines?.find(
       address, from: best.low, functionFrom: start, declared: frames[frames.count - 1].declared)
-    for index in 0..<frames.count where frames[index].place?.line ?? 0 == 0 {
+    for index in 0..<frames.count where frames[index].place?.isInNoFile ?? true {
       frames[index].place = frames[index].declared
     }
   }

@@ -61,7 +61,7 @@ struct DebugLines {
     run(&search)
     guard let row = search.found else { return nil }
     let found = place(file: row.file, line: UInt64(max(row.line, 0)))
-    if let found, found.line != 0, declared.map({ found.isInFile(of: $0) }) ?? true { return found }
+    if let found, !found.isInNoFile, declared.map({ found.isInFile(of: $0) }) ?? true { return found }
     search = Search(address: address, start: start)
     search.functionStart = functionStart
     search.declared = declared

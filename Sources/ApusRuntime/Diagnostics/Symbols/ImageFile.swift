@@ -57,27 +57,39 @@ struct ImageFile {
 
   /// The functions at `address`, by the debug information.
   ///
-  /// What a module specialises of another one's generic code has no lines, or only those of headers from which something
-  /// was inlined, and does not say where it is declared. The general function does, if the image has that, too.
+  /// What a module inlines or specialises of another one's code has no lines, or only those of the place where it came in,
+  /// and does not say where it is declared. The function itself does, if the image has that, too.
   mutating func sourceFrames(at address: UInt64, _ symbol: Match?, _ arena: inout SymbolArena) -> SourceFrames {
     var frames = debug.lookUp(address, &arena)
-    guard frames.count > 0, frames[0].declared == nil, let symbol, let general = generalForm(of: symbol) else {
-      return frames
+    for index in 0..<frames.count where frames[index].declared == nil {
+      let name = index == 0 ? symbol?.name ?? frames[index].name : frames[index].name
+      guard let name, let declared = declaration(of: ByteText(cString: name), &arena) else { continue }
+      frames[index].declared = declared
+      // What is inlined in it says where it has come to, unless it has no line for that.
+      let isInnermost = index + 1 == frames.count
+      let isRight = frames[index].place.map { !isInnermost || $0.isInFile(of: declared) } ?? false
+      if !isRight { frames[index].place = declared }
     }
-    let others = debug.lookUp(general.pointee.value, &arena)
-    guard others.count > 0, let declared = others[0].declared ?? others[0].place else { return frames }
-    // What is inlined in it says where it has come to, as long as it has a line.
-    let isRight = frames[0].place.map { frames.count > 1 || $0.isInFile(of: declared) } ?? false
-    if !isRight { frames[0].place = declared }
     return frames
   }
 
-  /// The function that `symbol` is a special form of: mangled names of such begin with the name of the general one. The one
-  /// with the longest name.
-  private func generalForm(of symbol: Match) -> UnsafePointer<ELFSymbol>? {
-    guard symbol.length > 2, symbol.name[0] == CChar(bitPattern: UInt8(ascii: "$")), let base = symbols.baseAddress,
-      let texts = strings.baseAddress
-    else { return nil }
+  /// Where the function called `name` is declared, or else the one that it is a special form of, maybe of a special form.
+  private mutating func declaration(of name: ByteText, _ arena: inout SymbolArena) -> SourcePlace? {
+    var limit = name.count
+    while let general = generalForm(of: name, atMost: limit) {
+      let frames = debug.lookUp(general.symbol.pointee.value, &arena)
+      if frames.count > 0, let declared = frames[0].declared { return declared }
+      limit = general.length - 1
+    }
+    return nil
+  }
+
+  /// The function with the longest name, of up to `limit` bytes, that `name` begins with: mangled names of special forms
+  /// begin with the name of the general one.
+  private func generalForm(
+    of name: ByteText, atMost limit: Int
+  ) -> (symbol: UnsafePointer<ELFSymbol>, length: Int)? {
+    guard name.starts(with: "$"), let base = symbols.baseAddress, let texts = strings.baseAddress else { return nil }
     var best: UnsafePointer<ELFSymbol>?
     var length = 2
     for index in 0..<symbols.count {
@@ -86,18 +98,18 @@ struct ImageFile {
       else { continue }
       let offset = Int(candidate.pointee.name)
       var count = 0
-      while offset + count < strings.count, count < symbol.length {
-        let byte = texts.load(fromByteOffset: offset + count, as: CChar.self)
-        if byte == 0 || byte != symbol.name[count] { break }
+      while offset + count < strings.count, count < name.count {
+        let byte = texts.load(fromByteOffset: offset + count, as: UInt8.self)
+        if byte == 0 || byte != name[count] { break }
         count += 1
       }
       let ends = offset + count < strings.count && texts.load(fromByteOffset: offset + count, as: UInt8.self) == 0
-      if ends && count < symbol.length && count > length {
+      if ends && count > length && count <= limit {
         best = candidate
         length = count
       }
     }
-    return best
+    return best.map { ($0, length) }
   }
 
   /// The function symbol around `address`. Symbols without a size, as assembly leaves them, reach to the next symbol

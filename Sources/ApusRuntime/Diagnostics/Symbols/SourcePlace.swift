@@ -8,6 +8,11 @@ struct SourcePlace {
   /// 0 for code that the compiler has made up.
   var line: UInt64
 
+  /// Code that the compiler has made up: it has no line, or `<compiler-generated>` for a file.
+  var isInNoFile: Bool {
+    line == 0 || Self.lastComponent(of: file).pointee == CChar(bitPattern: UInt8(ascii: "<"))
+  }
+
   /// Whether both are in the same file, as far as its name tells: two units may know it by different paths.
   func isInFile(of other: SourcePlace) -> Bool {
     var (a, b) = (Self.lastComponent(of: file), Self.lastComponent(of: other.file))

@@ -1,0 +1,186 @@
+import Testing
+
+private let isDebug: Bool = {
+  #if DEBUG
+    true
+  #else
+    false
+  #endif
+}()
+
+/// Runs `apus-traps KIND PLACE COUNT`.
+private func trap(
+  _ kind: String, in place: String, others count: Int = 0, _ environment: [String: String] = [:],
+  timeout: Duration = .seconds(30)
+) throws -> ProgramResult {
+  try run(
+    product("apus-traps"), [kind, place, "\(count)"], environment: inheritedEnvironment(environment), timeout: timeout)
+}
+
+extension ProgramResult {
+  /// The report, without what Swift's runtime has written before it.
+  fileprivate var report: DumpText {
+    let lines = errors.split(separator: "\n", omittingEmptySubsequences: false)
+    let start =
+      lines.firstIndex {
+        $0.hasPrefix("panic: ") || $0.hasPrefix("fatal error: ") || $0.hasPrefix("unexpected fault address")
+      } ?? lines.endIndex
+    return DumpText(lines[start...].joined(separator: "\n"), hasHeadline: true)
+  }
+}
+
+extension Programs {
+  /// Traps: the report says why and where, the process ends with status 2 and leaves nothing behind.
+  @Suite struct Traps {
+    struct Kind: CustomTestStringConvertible, Sendable {
+      var name: String
+      /// The headline, or the end of it where a debug build has words of the standard library before it and a release
+      /// build those of the compiler.
+      var headline: String
+      var details: String?
+      var testDescription: String { name }
+
+      init(_ name: String, _ headline: String, _ details: String? = nil) {
+        self.name = name
+        self.headline = headline
+        self.details = details
+      }
+    }
+
+    private static let memory =
+      #"\[signal SIGSEGV: segmentation violation code=0x[0-9a-f]+ addr=0x[0-9a-f]+ pc=0x[0-9a-f]+\]"#
+    private static let failedPrecondition =
+      isDebug ? "panic: Precondition failed: one is not two" : "panic: Swift runtime failure: precondition failure"
+    private static let failedTry =
+      #"panic: Fatal error: 'try!' expression unexpectedly raised an error: apus_traps\.Failure\(\)"#
+
+    static let kinds: [Kind] = [
+      Kind("index", "panic: .*Index out of range"),
+      Kind("nil", "panic: .*[Uu]nexpectedly found nil while unwrapping an Optional value"),
+      Kind("overflow", "panic: Swift runtime failure: arithmetic overflow"),
+      Kind("division", "panic: .*[Dd]ivision by zero"),
+      Kind("conversion", "panic: .*Not enough bits to represent the passed value"),
+      Kind("fatal", "panic: Fatal error: out of seed", "\tand of nuts"),
+      Kind("precondition", failedPrecondition),
+      Kind("force-try", failedTry),
+      Kind("cast", #"panic: Could not cast value of type 'apus_traps\.Bird' .* to 'apus_traps\.Finch' .*"#),
+      Kind("cast-any", #"panic: Could not cast value of type 'Swift\.Int' .* to 'Swift\.String' .*"#),
+      Kind("access", "panic: Fatal access conflict detected."),
+      Kind("null", "panic: invalid memory address or nil pointer dereference", memory),
+      Kind("call-null", "panic: invalid memory address or nil pointer dereference", memory),
+      Kind("unmapped", "unexpected fault address 0x10000000", "fatal error: fault\n" + memory),
+      Kind("wild", "unexpected fault address 0x0", "fatal error: fault\n" + memory),
+      Kind(
+        "bus", "unexpected fault address 0x[0-9a-f]+", #"fatal error: fault\n\[signal SIGBUS: bus error code=0x2 .*\]"#),
+      Kind("fpe", "panic: integer divide by zero", #"\[signal SIGFPE: floating-point exception code=0x1 .*\]"#),
+      Kind("abort", "panic: abort", #"\[signal SIGABRT: abort code=-6 .*\]"#),
+      Kind("raise", "panic: illegal instruction", #"\[signal SIGILL: illegal instruction code=-6 .*\]"#),
+      Kind("close", "panic: close of closed channel"),
+    ]
+
+    @Test(arguments: kinds, ["main", "goroutine"])
+    func isReported(kind: Kind, place: String) throws {
+      let result = try trap(kind.name, in: place, others: 1000)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.output == "", "\(result)")
+      #expect(!result.leftProcesses, "\(result)")
+      let report = result.report
+      #expect(report.headline?.wholeMatch(of: try Regex(kind.headline)) != nil, "\(result)")
+      let details = report.details.joined(separator: "\n")
+      #expect(details.wholeMatch(of: try Regex(kind.details ?? "")) != nil, "\(result)")
+      #expect(report.faults == [], "\(result)")
+      #expect(report.goroutines.count == 1, "\(result)")
+      let goroutine = try #require(report.goroutines.first)
+      #expect(goroutine.status == "running", "\(result)")
+      #expect((goroutine.id == 1) == (place == "main"), "\(result)")
+      let index = try #require(goroutine.functions.firstIndex { $0.contains("trap(of:)") }, "\(result)")
+      #expect(goroutine.places[index].contains("/Tests/Programs/traps/Kinds.swift:"), "\(result)")
+      if place == "goroutine" {
+        #expect(goroutine.creator == 1, "\(result)")
+        #expect(goroutine.creation?.place.contains("/Tests/Programs/traps/main.swift:") == true, "\(result)")
+      }
+      // Swift's own report would have such a section.
+      #expect(!result.errors.contains("Registers:"), "\(result)")
+    }
+
+    @Test(arguments: ["index", "cast", "null", "fpe", "abort"], ["thread", "known-thread"])
+    func isReportedOnAForeignThread(kind: String, place: String) throws {
+      let result = try trap(kind, in: place, others: 1000)
+      #expect(result.status == 2, "\(result)")
+      #expect(!result.leftProcesses, "\(result)")
+      #expect(result.errors.contains("panic: "), "\(result)")
+      #expect(result.errors.contains(/\n\nthread [0-9]+ \[running\]:\n/), "\(result)")
+      #expect(result.errors.contains("trap(of:)"), "\(result)")
+    }
+
+    @Test(arguments: ["overflow", "null"])
+    func isTheRuntimesFaultOnItsOwnStack(kind: String) throws {
+      let result = try trap(kind, in: "scheduler", others: 10)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errors.contains("fatal error: "), "\(result)")
+      #expect(result.errors.contains("\n\nruntime stack:\n"), "\(result)")
+      #expect(result.errors.contains("trap(of:)"), "\(result)")
+      // Everybody is shown.
+      #expect(result.errors.matches(of: /\ngoroutine [0-9]+ \[chan receive\]:\n/).count == 11, "\(result)")
+    }
+
+    @Test(arguments: ["index", "cast", "null"], ["1", "2", "8"])
+    func oneOfManyIsReported(kind: String, processors: String) throws {
+      for _ in 0..<5 {
+        let result = try trap(kind, in: "many", others: 100, ["GOMAXPROCS": processors])
+        #expect(result.status == 2, "\(result)")
+        #expect(result.errorLines.filter { $0.hasPrefix("panic: ") }.count == 1, "\(result)")
+      }
+    }
+
+    /// The report is the end, even if `main` returns before it is whole.
+    @Test(arguments: ["overflow", "null"])
+    func mainsReturnWaitsForTheReport(kind: String) throws {
+      for _ in 0..<20 {
+        let result = try trap(kind, in: "main-returns")
+        #expect(result.status == 2, "\(result)")
+      }
+    }
+
+    @Test func tracebackNoneIsTheHeadline() throws {
+      let result = try trap("null", in: "goroutine", others: 10, ["GOTRACEBACK": "none"])
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errorLines.count == 2, "\(result)")
+    }
+
+    @Test func tracebackAllShowsEverybody() throws {
+      let result = try trap("overflow", in: "goroutine", others: 1000, ["GOTRACEBACK": "all"])
+      #expect(result.status == 2, "\(result)")
+      #expect(result.report.faults == [], "\(result)")
+      #expect(result.report.goroutines.count == 1002, "\(result)")
+    }
+
+    @Test(arguments: ["overflow", "cast", "null"])
+    func tracebackCrashEndsBySIGABRT(kind: String) throws {
+      let result = try trap(kind, in: "goroutine", others: 10, ["GOTRACEBACK": "crash"])
+      #expect(result.signal == 6, "\(result)")
+      #expect(result.errors.contains("apus_goroutine_main"), "\(result)")
+    }
+
+    /// Whoever failed holds malloc's lock, or has destroyed its heap: names cannot be made readable. In a debug build the
+    /// debug information cannot be read, either.
+    @Test(arguments: ["blocked-malloc", "broken-malloc"])
+    func isReportedWithoutMalloc(kind: String) throws {
+      let result = try trap(kind, in: "goroutine", others: 10)
+      #expect(result.status == 2, "\(result)")
+      let report = result.report
+      #expect(report.headline?.hasPrefix("panic: ") == true, "\(result)")
+      #expect(report.faults == [], "\(result)")
+      let goroutine = try #require(report.goroutines.first, "\(result)")
+      #expect(goroutine.creator == 1, "\(result)")
+      if isDebug {
+        #expect(goroutine.places.first?.hasPrefix("apus-traps+0x") == true, "\(result)")
+      } else {
+        #expect(report.headline == "panic: Swift runtime failure: arithmetic overflow", "\(result)")
+        #expect(goroutine.functions.first == "$s10apus_traps4trap2ofySS_tF(...)", "\(result)")
+        #expect(goroutine.places.first?.contains("/Kinds.swift:") == true, "\(result)")
+      }
+      #expect(result.elapsed < .seconds(10), "\(result)")
+    }
+  }
+}

@@ -1,0 +1,27 @@
+// Traps that Swift cannot cause, or not without a check before them.
+#ifndef TRAP_SOURCE_H
+#define TRAP_SOURCE_H
+
+/// SIGFPE when `b` is 0.
+int trap_divide(int a, int b);
+/// SIGBUS: reads a page of a file's mapping that lies behind the file's end.
+void trap_bus(void);
+/// SIGABRT, without a word of Swift's.
+void trap_abort(void);
+/// SIGSEGV at an address that does not exist on this processor; the kernel does not tell it.
+void trap_wild(void);
+/// SIGSEGV by calling NULL.
+void trap_call_null(void);
+/// From now on every call of malloc sleeps for ever, as if somebody held its lock.
+void trap_block_malloc(void);
+/// From now on every call of malloc faults, as if its heap was destroyed.
+void trap_break_malloc(void);
+/// fork(); the child waits for a signal. Returns the child's id.
+int trap_fork(void);
+/// Makes standard error a pipe, and returns when the report of a trap has begun to come out of it. What came is copied
+/// to the old one.
+void trap_await_report(void);
+/// Creates the pipe; before `trap_await_report`.
+void trap_pipe_report(void);
+
+#endif

@@ -1,0 +1,78 @@
+#define _GNU_SOURCE
+#include "TrapSource.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int trap_divide(int a, int b) {
+  volatile int divisor = b;
+  return a / divisor;
+}
+
+void trap_bus(void) {
+  char name[] = "/tmp/trap-source-XXXXXX";
+  int file = mkstemp(name);
+  unlink(name);
+  volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+  (void)*page;
+}
+
+void trap_abort(void) { abort(); }
+
+void trap_wild(void) {
+  volatile int *address = (volatile int *)0xdead000000000000;
+  (void)*address;
+}
+
+void trap_call_null(void) {
+  void (*volatile function)(void) = NULL;
+  function();
+  // So that the call is no jump.
+  __asm__ volatile("");
+}
+
+static volatile int malloc_is_blocked = 0, malloc_is_broken = 0;
+
+void trap_block_malloc(void) { malloc_is_blocked = 1; }
+void trap_break_malloc(void) { malloc_is_broken = 1; }
+
+extern void *__libc_malloc(size_t);
+
+void *malloc(size_t size) {
+  while (malloc_is_blocked) pause();
+  if (malloc_is_broken) raise(SIGSEGV);
+  return __libc_malloc(size);
+}
+
+int trap_fork(void) {
+  int child = fork();
+  while (child == 0) pause();
+  return child;
+}
+
+static int report_end, old_error;
+
+void trap_pipe_report(void) {
+  int ends[2];
+  if (pipe(ends) != 0) abort();
+  old_error = dup(2);
+  dup2(ends[1], 2);
+  report_end = ends[0];
+}
+
+void trap_await_report(void) {
+  char text[4096];
+  size_t have = 0;
+  for (;;) {
+    ssize_t count = read(report_end, text + have, sizeof text - 1 - have);
+    if (count <= 0) abort();
+    if (write(old_error, text + have, (size_t)count) < 0) abort();
+    have += (size_t)count;
+    text[have] = 0;
+    if (strstr(text, "panic: ") != NULL) return;
+  }
+}

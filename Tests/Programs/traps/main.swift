@@ -1,0 +1,85 @@
+// Programs that trap: `apus-traps KIND PLACE COUNT`. The trap of that kind happens in `main`, in a goroutine, on a thread
+// that is none of the runtime's, or on a scheduler's stack, while so many other goroutines wait.
+import Apus
+import ApusRuntime
+import Glibc
+import TrapSource
+
+let arguments = CommandLine.arguments
+let kind = arguments.dropFirst().first ?? ""
+let place = arguments.dropFirst(2).first ?? "main"
+let count = arguments.dropFirst(3).first.flatMap { Int($0) } ?? 0
+
+let never = Channel<Int>()
+
+func parkOthers(_ count: Int) {
+  let started = WaitGroup()
+  started.add(count)
+  for _ in 0..<count {
+    go {
+      started.done()
+      _ = never.receive()
+    }
+  }
+  started.wait()
+}
+
+/// Starts a thread that the runtime does not know, and waits for it.
+func onForeignThread(_ body: @escaping @Sendable () -> Void) {
+  final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  pthread_create(
+    &thread, nil,
+    { argument in
+      Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+      return nil
+    }, Unmanaged.passRetained(Box(body)).toOpaque())
+  pthread_join(thread, nil)
+}
+
+/// Has the trap happen where the runtime calls what a timer is to do: on a scheduler's stack.
+func onSchedulersStack() {
+  let record = TimerRecordRef.allocate(capacity: 1)
+  record.initialize(to: TimerRecord(UnsafeMutableRawPointer(record)) { _ in trap(of: kind) })
+  Timers.arm(record, at: 1, on: currentM())
+  Timers.announce(currentM())
+  _ = never.receive()
+}
+
+parkOthers(count)
+switch place {
+case "main": trap(of: kind)
+case "goroutine":
+  go { trap(of: kind) }
+  _ = never.receive()
+case "thread":
+  onForeignThread { trap(of: kind) }
+case "known-thread":
+  onForeignThread {
+    go {}
+    trap(of: kind)
+  }
+case "scheduler":
+  onSchedulersStack()
+case "many":
+  // All at the same time, on as many threads as there are processors.
+  for _ in 0..<100 { go { trap(of: kind) } }
+  _ = never.receive()
+case "main-returns":
+  returnDuringReport()
+case "forked":
+  // A child has no thread but the one that forked it. It dies of the signal.
+  let child = trap_fork()
+  usleep(100_000)
+  kill(child, SIGQUIT)
+  var status: Int32 = 0
+  waitpid(child, &status, 0)
+  print("the child died of signal \(status & 0x7f)")
+  exit(0)
+default:
+  print("unknown place: \(place)")
+  exit(64)
+}
