@@ -18,6 +18,11 @@ uint64_t apus_report_mask(void);
 bool apus_is_reporter(void);
 /// `apus_report_claim` for a handler, whose thread has everything blocked already.
 void apus_report_claim_blocked(void);
+/// What a thread does that comes to the end of the process and is not to end it: nothing any more.
+void apus_report_wait_for_the_end(void) __attribute__((noreturn));
+/// Whether the calling thread, in a handler, notes its frames for a report (ask.c); and what it does if that faults.
+bool apus_is_answering(void);
+void apus_answer_failed(void) __attribute__((noreturn));
 /// The report on this thread has faulted or hangs: goes on where a guarded call was made, or ends the process.
 void apus_report_failed(void) __attribute__((noreturn));
 

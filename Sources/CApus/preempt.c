@@ -201,6 +201,7 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
   // Threads that the runtime does not know, and those that have ended in its eyes.
   if (m != NULL) {
     apus_restart_call(context);
+    apus_answer(m, context);
     if (m->head.locks != 0) {
       m->head.pending = 1;
     } else if (!scheduler()->async_preempt_off) {

@@ -25,7 +25,7 @@ static _Atomic int owner = 0;
 
 bool apus_is_reporter(void) { return atomic_load(&owner) == apus_gettid(); }
 
-static void wait_for_the_end(void) {
+void apus_report_wait_for_the_end(void) {
   uint64_t all = ~(uint64_t)0;
   apus_signal_mask_change(SIG_SETMASK, &all, NULL);
   for (;;) pause();
@@ -42,14 +42,14 @@ void apus_report_claim_blocked(void) {
     apus_sleep_ns(1000000000);
     apus_exit_now(APUS_FATAL_STATUS);
   }
-  wait_for_the_end();
+  apus_report_wait_for_the_end();
 }
 
 /// The last of the functions that exit() calls: from here on the process ends with the status given there, unless a
 /// report has begun. Then that ends it.
 static void claim_exit(void) {
   int self = apus_gettid(), before = 0;
-  if (!atomic_compare_exchange_strong(&owner, &before, -self) && before > 0 && before != self) wait_for_the_end();
+  if (!atomic_compare_exchange_strong(&owner, &before, -self) && before > 0 && before != self) apus_report_wait_for_the_end();
 }
 
 int apus_report_guard_exit(void) { return atexit(claim_exit); }

@@ -171,6 +171,7 @@ static void on_trap(int signal, siginfo_t *info, void *data) {
   ucontext_t *context = data;
   // A fault in the report: the headline is out, and more is perhaps not to be had.
   if (apus_is_reporter()) apus_report_failed();
+  if (apus_is_answering()) apus_answer_failed();
   // What abort() and raise() send comes from the very thread.
   bool is_own = info->si_code > 0 || (info->si_code == SI_TKILL && info->si_pid == getpid());
   apus_fault fault = {.signal = signal, .code = info->si_code, .m = apus_current_m()};

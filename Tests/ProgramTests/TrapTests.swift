@@ -124,6 +124,42 @@ extension Programs {
       #expect(result.errors.matches(of: /\ngoroutine [0-9]+ \[chan receive\]:\n/).count == 11, "\(result)")
     }
 
+    /// What the runtime does in a section is not the program's to fail in.
+    @Test(arguments: ["overflow", "null"])
+    func isTheRuntimesFaultInASection(kind: String) throws {
+      let result = try trap(kind, in: "section", others: 10)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errors.contains("fatal error: "), "\(result)")
+      #expect(result.report.faults == [], "\(result)")
+      #expect(result.report.goroutines.first?.calls("trap(of:)") == true, "\(result)")
+      #expect(result.report.goroutines.filter { $0.status == "chan receive" }.count == 10, "\(result)")
+    }
+
+    /// Who is stopped is let go, and gives back what the report needs: names are readable.
+    @Test(arguments: ["1", "2", "8"], ["single", "all"])
+    func aStoppedGoroutineHoldsMallocsLock(processors: String, level: String) throws {
+      let result = try trap(
+        "overflow", in: "held-malloc", others: 10, ["GOMAXPROCS": processors, "GOTRACEBACK": level])
+      #expect(result.status == 2, "\(result)")
+      let report = result.report
+      #expect(report.headline == "panic: Swift runtime failure: arithmetic overflow", "\(result)")
+      #expect(report.faults == [], "\(result)")
+      #expect(report.goroutines.first?.functions.first == "apus_traps.trap(of:)", "\(result)")
+      #expect(report.goroutines.count == (level == "all" ? 12 : 1), "\(result)")
+      #expect(result.elapsed < .seconds(5), "\(result)")
+    }
+
+    @Test(arguments: ["overflow", "null"], ["1", "2", "8"])
+    func aTrapComesWhileTheWorldIsStopped(kind: String, processors: String) throws {
+      for _ in 0..<5 {
+        let result = try trap(kind, in: "stopping", others: 10, ["GOMAXPROCS": processors, "GOTRACEBACK": "all"])
+        #expect(result.status == 2, "\(result)")
+        #expect(result.errorLines.filter { $0.hasPrefix("panic: ") }.count == 1, "\(result)")
+        #expect(result.report.goroutines.first?.functions.first == "apus_traps.trap(of:)", "\(result)")
+        #expect(result.elapsed < .seconds(10), "\(result)")
+      }
+    }
+
     @Test(arguments: ["index", "cast", "null"], ["1", "2", "8"])
     func oneOfManyIsReported(kind: String, processors: String) throws {
       for _ in 0..<5 {

@@ -1,14 +1,14 @@
 import Foundation
 import Testing
 
-/// The goroutines of a dump without what differs from build to build: frames of the library and closures (which a release
-/// build may leave by a tail call), folders, and distances.
+/// The goroutines of a dump without what differs from build to build: frames of the library, of libc, and closures (which
+/// a release build may leave by a tail call), folders, and distances.
 private func normalized(_ dump: DumpText) -> String {
   var lines: [String] = []
   for goroutine in dump.goroutines {
     lines.append("goroutine \(goroutine.id) [\(goroutine.status)]")
     for (function, place) in zip(goroutine.functions, goroutine.places) {
-      if place.contains("/Sources/") || function.hasPrefix("closure") { continue }
+      if place.contains("/Sources/") || place.hasPrefix("libc.") || function.hasPrefix("closure") { continue }
       lines.append("  \(function) \(shortened(place))")
     }
     if let creation = goroutine.creation {
@@ -91,7 +91,7 @@ extension Programs {
       #expect(dump.faults == [], "\(result)")
       let running = """
         goroutine 1 [running]
-          apus_faults.runWaits(_:) Waits.swift:128
+          apus_faults.runWaits(_:) Waits.swift:168
           apus_faults_main(...) main.swift:95
 
         """
@@ -107,8 +107,14 @@ extension Programs {
       #expect(dump.details.count == 1, "\(result)")
       #expect(dump.details.first?.wholeMatch(of: /PC=0x[0-9a-f]+ m=[0-9]+ sigcode=0/) != nil, "\(result)")
       #expect(dump.faults == [], "\(result)")
-      // It runs on: where it is cannot be told from another thread.
-      #expect(normalized(dump) == "goroutine 1 [running]\n" + Self.waiting, "\(normalized(dump))")
+      // It sleeps in a system call without a word. Its thread has told where.
+      let running = """
+        goroutine 1 [running]
+          apus_faults.runWaits(_:) Waits.swift:172
+          apus_faults_main(...) main.swift:95
+
+        """
+      #expect(normalized(dump) == running + Self.waiting, "\(normalized(dump))")
     }
 
     /// Nobody comes to a scheduling point; the report comes all the same.
@@ -120,6 +126,49 @@ extension Programs {
       #expect(dump.faults == [], "\(result)")
       #expect(dump.goroutines.map(\.status).contains("running"), "\(result)")
       #expect(dump.goroutines.count == Int(processors), "\(result)")
+      // Each thread tells where it computes.
+      for goroutine in dump.goroutines {
+        #expect(goroutine.places.contains { $0.contains("/Waits.swift:") }, "goroutine \(goroutine.id): \(result)")
+      }
+    }
+
+    @Test(arguments: ["1", "2", "8"])
+    func aQuitSignalReachesAProcessThatDoesNothing(processors: String) throws {
+      let result = try faults("quit-idle", ["GOMAXPROCS": processors])
+      #expect(result.status == 2, "\(result)")
+      let dump = DumpText(result.errors, hasHeadline: true)
+      #expect(dump.headline == "SIGQUIT: quit", "\(result)")
+      #expect(dump.goroutines.map(\.status) == ["chan receive"], "\(result)")
+    }
+
+    /// Every processor is held, and some who compute are stopped.
+    @Test(arguments: ["1", "2", "8"])
+    func aQuitSignalShowsWhoComputes(processors: String) throws {
+      let result = try faults("quit-hogs", ["GOMAXPROCS": processors])
+      #expect(result.status == 2, "\(result)")
+      let dump = DumpText(result.errors, hasHeadline: true)
+      #expect(dump.faults == [], "\(result)")
+      #expect(dump.goroutines.count == 2 * Int(processors)! + 1, "\(result)")
+      for goroutine in dump.goroutines.dropFirst() {
+        #expect(["running", "runnable"].contains(goroutine.status), "\(result)")
+        #expect(goroutine.functions.first == "apus_faults.computeForEver()", "\(result)")
+      }
+      #expect(dump.goroutines.contains { $0.status == "running" }, "\(result)")
+    }
+
+    @Test(arguments: ["1", "2", "8"])
+    func aQuitSignalShowsSystemCalls(processors: String) throws {
+      let result = try faults("quit-syscalls", ["GOMAXPROCS": processors])
+      #expect(result.status == 2, "\(result)")
+      let dump = DumpText(result.errors, hasHeadline: true)
+      #expect(dump.faults == [], "\(result)")
+      #expect(dump.goroutines.count == 7, "\(result)")
+      for goroutine in dump.goroutines.dropFirst() {
+        let isTold = goroutine.calls("readTold")
+        #expect(isTold || goroutine.calls("readUntold"), "\(result)")
+        #expect(goroutine.status == (isTold ? "syscall" : "running"), "\(result)")
+      }
+      #expect(dump.goroutines.filter { $0.status == "syscall" }.count == 3, "\(result)")
     }
 
     @Test func aQuitSignalShowsEverybody() throws {

@@ -132,8 +132,12 @@ package enum FatalReport {
     finish(failure)
   }
 
-  /// The headline first: what comes after it may hang or fail.
+  /// First the others are stopped as far as that goes, for a goroutine whose thread is stopped may hold malloc's lock; then
+  /// the headline: what comes after it may hang or fail.
   private static func finish(_ failure: Failure) -> Never {
+    // In a deadlock nobody runs.
+    let isDeadlock = failure.blame == .nobodys && failure.headline.isOfCaller
+    if apus_get_sched() != nil && !isDeadlock { _ = apus_report_try({ _ in StopTheWorld.freeze() }, nil) }
     let level = apus_get_sched() == nil ? Knobs.Traceback.single : sched.pointee.knobs.traceback
     let isRuntimes = failure.blame == .runtimes
     var dump = GoroutineDump(to: .standardError, showsRuntime: isRuntimes || level >= .system)
@@ -144,8 +148,6 @@ package enum FatalReport {
         dump.writeCurrent(from: failure.address)
       }
       if apus_get_sched() != nil && (failure.blame != .programs || level >= .all) {
-        // In a deadlock nobody runs.
-        if failure.blame != .nobodys || !failure.headline.isOfCaller { StopTheWorld.freeze() }
         writeOthers(to: &dump, system: level >= .system)
       }
     }
@@ -154,15 +156,17 @@ package enum FatalReport {
   }
 
   /// Writes the goroutines that are not current. No lock is taken, the failed code may hold it: the registry only grows,
-  /// and what it leads to is never freed. Unless it is a deadlock, goroutines may still run: they are stopped as far as
-  /// that goes without their help, and of one that moves meanwhile the frames may be wrong or missing.
+  /// and what it leads to is never freed. Unless it is a deadlock, goroutines may still run: their threads are asked for
+  /// their frames, and those of one that moves meanwhile may be wrong or missing.
   private static func writeOthers(to dump: inout GoroutineDump, system: Bool) {
     dump.showsRuntime = system
     let list = GoroutineList(sched.pointee.goroutines.slabs, without: currentMOrNil()?.currentG, withSystem: system)
+    var patience: Int64 = 2_000_000_000
     for index in 0..<list.count {
       let g = list[index]
-      var traceback = GoroutineDump.traceback(of: g)
-      dump.writeOther(GoroutineDump.State(g), &traceback)
+      let state = GoroutineDump.State(g)
+      var traceback = GoroutineDump.traceback(of: g, patience: &patience)
+      dump.writeOther(state, &traceback)
       // As long as it goes on, it may take its time.
       if index % 256 == 255 { apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS) }
     }

@@ -20,6 +20,8 @@ struct GoroutineDump: ~Copyable {
     var status: GStatus
     var waitReason: WaitReason
     var isLocked: Bool
+    /// Inside a region that was said to block.
+    var isInSyscall = false
     /// Since when it waits (`WaitScan`).
     var waitWord: UInt32
 
@@ -31,6 +33,7 @@ struct GoroutineDump: ~Copyable {
       waitReason = g.pointee.waitReason
       isLocked = g.pointee.lockedM != nil
       waitWord = g.pointee.waitWord.load(ordering: .relaxed)
+      if status == .running, let m = StoppedThreads.threadRunning(g) { isInSyscall = apus_m_peek_told(m.cM) != 0 }
     }
   }
 
@@ -66,6 +69,7 @@ struct GoroutineDump: ~Copyable {
         var state = State(g)
         // A goroutine on its way off its thread has another status already.
         state.status = .running
+        state.isInSyscall = false
         writeHeader(state)
       }
     case .scheduler:
@@ -82,7 +86,7 @@ struct GoroutineDump: ~Copyable {
     writer.flush()
   }
 
-  /// Writes one goroutine that is not current. Of one that runs there are no frames.
+  /// Writes one goroutine that is not current.
   mutating func write(_ state: State, _ traceback: inout Traceback) {
     writeHeader(state)
     if state.status == .running && traceback.isEmpty {
@@ -107,6 +111,7 @@ struct GoroutineDump: ~Copyable {
     writer.write(state.id)
     writer.write(" [")
     switch state.status {
+    case .running where state.isInSyscall: writer.write("syscall")
     case .running: writer.write("running")
     case .runnable: writer.write("runnable")
     case .waiting where state.waitReason != .none: writer.write(state.waitReason.text)
@@ -129,10 +134,32 @@ struct GoroutineDump: ~Copyable {
     texts.write(creationAt: state.creation &- 1, by: state.creator, to: &writer)
   }
 
-  /// The frames of a goroutine that does not run: parked, or on a thread that was stopped.
+  /// The frames of a goroutine that does not run: parked, or on a thread that was stopped. None of one that runs.
   static func traceback(of g: GRef) -> Traceback {
     if g.pointee.needsCare & G.hasNoStack != 0 { return Traceback() }
-    if g.pointee.status != .waiting, let m = StoppedThreads.threadRunning(g) { return Traceback(stopped: m) }
+    let status = g.pointee.status
+    if status != .waiting, let m = StoppedThreads.threadRunning(g) { return Traceback(stopped: m) }
+    // It has lost its thread, or has just come to one.
+    if status == .running { return Traceback() }
     return Traceback(parked: g)
+  }
+
+  /// The same for a fatal report, where threads run and are asked. `patience`: for how many nanoseconds all who do not
+  /// answer are waited for together. A thread that finds no CPU may be long in answering; but there may be thousands that
+  /// never do.
+  static func traceback(of g: GRef, patience: inout Int64) -> Traceback {
+    if g.pointee.needsCare & G.hasNoStack == 0, g.pointee.status != .waiting,
+      let m = StoppedThreads.threadRunning(g)
+    {
+      var traceback = Traceback()
+      let start = Clock.nanotime()
+      let wait: Int64 = patience > 500_000_000 ? 500_000_000 : patience < 1_000_000 ? 1_000_000 : patience
+      let hasAnswered = traceback.ask(m, for: g, patience: wait)
+      // Either is progress.
+      apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS)
+      if hasAnswered { return traceback }
+      patience &-= Clock.nanotime() &- start
+    }
+    return traceback(of: g)
   }
 }

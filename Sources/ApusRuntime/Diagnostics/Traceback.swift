@@ -53,6 +53,13 @@ struct Traceback {
     apus_unwind_frames(pc, fp, g.stack_lo, g.stack_hi, &frames)
   }
 
+  /// The stack of `g`, which runs on the thread of `m`, as that thread tells. False when it does not for so many
+  /// nanoseconds. For a fatal report.
+  mutating func ask(_ m: MRef, for g: GRef, patience: Int64) -> Bool {
+    apus_ask_for_frames(
+      m.cM, UnsafeMutableRawPointer(g).assumingMemoryBound(to: apus_g_head.self), patience, &frames)
+  }
+
   /// Whether there are no frames.
   var isEmpty: Bool { count == 0 }
 

@@ -19,7 +19,8 @@ enum StopTheWorld {
 
   /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
   /// stops one, since it might hold the lock of malloc, which the report needs. For the same reason those that were stopped
-  /// go on, without a P, until they come to use the runtime.
+  /// go on, without a P, until they come to use the runtime. It is never taken back: whoever stops the world or starts it
+  /// meanwhile leaves it as it is.
   private static var freezing: UInt32 { 3 }
 
   /// Whether it is being stopped, or stands.
@@ -47,7 +48,14 @@ enum StopTheWorld {
     sched.pointee.lock.lock(m)
     sched.pointee.head.stopWake.store(0, ordering: .relaxed)
     sched.pointee.head.stopWait.store(sched.pointee.maxProcs.load(ordering: .relaxed), ordering: .relaxed)
-    sched.pointee.head.stopping.store(extent.rawValue, ordering: .sequentiallyConsistent)
+    let isBegun = sched.pointee.head.stopping.compareExchange(
+      expected: 0, desired: extent.rawValue, ordering: .sequentiallyConsistent
+    ).exchanged
+    if !isBegun {
+      // A fatal report is being written: the process ends under this thread.
+      sched.pointee.lock.unlock(m)
+      while true { Thread.sleep(nanoseconds: .max) }
+    }
     setAttention(true)
     if let p = m.pointee.p { countStopped(p) }
     while let p = IdleLists.takeP() { countStopped(p) }
@@ -112,7 +120,13 @@ enum StopTheWorld {
     var (withWork, resumed) = Processors.resize(
       to: sched.pointee.nextMaxProcs, for: m, needsP: m.pointee.p != nil)
     setAttention(false)
-    sched.pointee.head.stopping.store(0, ordering: .sequentiallyConsistent)
+    let extent = sched.pointee.head.stopping.load(ordering: .relaxed)
+    let goesOn =
+      extent != freezing
+      && sched.pointee.head.stopping.compareExchange(
+        expected: extent, desired: 0, ordering: .sequentiallyConsistent
+      ).exchanged
+    if !goesOn { setAttention(true) }
     resumeThreads()
     sched.pointee.lock.unlock(m)
     while let next = resumed {
@@ -197,6 +211,8 @@ enum StopTheWorld {
       let stopped = other.pointee.words.stopped.load(ordering: .acquiring)
       if stopped == UInt32(APUS_STOPPED_FOR_P) && other.pointee.head.stopped_context != nil { other.wakeUp() }
     }
+    // Also those that a stopped world had stopped. Whoever has stopped it may be who failed.
+    resumeThreads()
     Thread.sleep(nanoseconds: 1_000_000)
   }
 }

@@ -2,6 +2,7 @@
 #ifndef CAPUS_UNWIND_H
 #define CAPUS_UNWIND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,13 @@ void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp);
 /// Where the goroutine on the thread of `m` was stopped, as a return address and a frame pointer. False when the thread is
 /// not stopped.
 _Bool apus_stopped_frame(const apus_m *m, uintptr_t *pc, uintptr_t *fp);
+
+/// Asks the thread of `m`, which runs, for the frames of the goroutine `g` there, and waits for `timeout_ns`. False when it
+/// does not answer, or runs another goroutine by now. The thread is interrupted by the preemption signal and goes on
+/// at once. For the thread that writes a fatal report.
+bool apus_ask_for_frames(apus_m *m, const apus_g_head *g, int64_t timeout_ns, apus_frames *frames);
+/// The answer, if `m`, the calling thread's, is asked. Called by the signal's handler.
+void apus_answer(apus_m *m, const void *ucontext);
 
 #define APUS_UNWIND_LIMIT ((uint64_t)1 << 22)
 

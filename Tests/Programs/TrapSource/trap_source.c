@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 int trap_divide(int a, int b) {
@@ -40,10 +41,28 @@ static volatile int malloc_is_blocked = 0, malloc_is_broken = 0;
 void trap_block_malloc(void) { malloc_is_blocked = 1; }
 void trap_break_malloc(void) { malloc_is_broken = 1; }
 
+static volatile pid_t malloc_holder = 0;
+static volatile int malloc_was_held = 0;
+
+void trap_hold_malloc(void) {
+  malloc_holder = gettid();
+  malloc_was_held = 1;
+}
+void trap_release_malloc(void) { malloc_holder = 0; }
+int trap_malloc_was_held(void) { return malloc_was_held; }
+
+void trap_compute(int milliseconds) {
+  struct timespec now, start;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+  do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
+}
+
 extern void *__libc_malloc(size_t);
 
 void *malloc(size_t size) {
   while (malloc_is_blocked) pause();
+  while (malloc_holder != 0 && malloc_holder != gettid()) usleep(100);
   if (malloc_is_broken) raise(SIGSEGV);
   return __libc_malloc(size);
 }

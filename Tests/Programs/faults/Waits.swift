@@ -120,6 +120,46 @@ func startWaits(_ waits: Waits) {
   while Runtime.schedulerStatistics.idleProcessors < Runtime.maxProcs - 1 { Goroutine.yield() }
 }
 
+@inline(never)
+func readTold(_ descriptor: CInt) {
+  blocking { _ = read(descriptor, UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8), 8) }
+  afterwards()
+}
+
+@inline(never)
+func readUntold(_ descriptor: CInt) {
+  _ = read(descriptor, UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8), 8)
+  afterwards()
+}
+
+@inline(never)
+func computeForEver() -> Never { while true {} }
+
+/// Returns when all have begun.
+func startHogs(_ count: Int) {
+  let begun = WaitGroup()
+  begun.add(count)
+  for _ in 0..<count {
+    go {
+      begun.done()
+      computeForEver()
+    }
+  }
+  begun.wait()
+}
+
+/// In a tenth of a second a thread that is not the runtime's sends SIGQUIT.
+func quitSoon() {
+  var thread = pthread_t()
+  pthread_create(
+    &thread, nil,
+    { _ in
+      usleep(100_000)
+      kill(getpid(), SIGQUIT)
+      while true { pause() }
+    }, nil)
+}
+
 /// Runs the scenario called `scenario`; false when there is none of that name.
 func runWaits(_ scenario: String) -> Bool {
   switch scenario {
@@ -132,10 +172,27 @@ func runWaits(_ scenario: String) -> Bool {
     while true { pause() }
   case "quit-busy":
     // Not one goroutine comes to a scheduling point any more.
-    for _ in 1..<Runtime.maxProcs { go { while true {} } }
-    usleep(50_000)
+    startHogs(Runtime.maxProcs - 1)
     kill(getpid(), SIGQUIT)
     while true {}
+  case "quit-idle":
+    quitSoon()
+    receive(Waits())
+  case "quit-hogs":
+    // Twice as many as there are processors: some are stopped, whose turn it is not.
+    startHogs(2 * Runtime.maxProcs)
+    quitSoon()
+    receive(Waits())
+  case "quit-syscalls":
+    var ends: [CInt] = [0, 0]
+    pipe(&ends)
+    let reading = ends[0]
+    for _ in 0..<3 {
+      go { readTold(reading) }
+      go { readUntold(reading) }
+    }
+    quitSoon()
+    receive(Waits())
   case "quit-many":
     parkMany(1000)
     kill(getpid(), SIGQUIT)

@@ -68,6 +68,31 @@ case "many":
   // All at the same time, on as many threads as there are processors.
   for _ in 0..<100 { go { trap(of: kind) } }
   _ = never.receive()
+case "section":
+  // In the runtime, where no goroutine's code runs.
+  let m = acquireM()
+  trap(of: kind)
+  releaseM(m)
+case "held-malloc":
+  // With one processor the goroutine that holds malloc's lock is stopped when this one traps.
+  go {
+    trap_hold_malloc()
+    trap_compute(300)
+    trap_release_malloc()
+    trap_compute(100_000)
+  }
+  while trap_malloc_was_held() == 0 { Goroutine.yield() }
+  trap(of: kind)
+case "stopping":
+  // The world is stopped again and again, and threads are stopped inside malloc.
+  for _ in 0..<4 {
+    go {
+      while true { UnsafeMutableRawPointer.allocate(byteCount: opaque(100), alignment: 8).deallocate() }
+    }
+  }
+  go { while true { _ = opaque(Runtime.dump()) } }
+  Goroutine.sleep(for: .milliseconds(30))
+  trap(of: kind)
 case "main-returns":
   returnDuringReport()
 case "forked":

@@ -16,6 +16,13 @@ void trap_call_null(void);
 void trap_block_malloc(void);
 /// From now on every call of malloc faults, as if its heap was destroyed.
 void trap_break_malloc(void);
+/// Until `trap_release_malloc`, calls of malloc in other threads wait, as if the calling thread held its lock.
+void trap_hold_malloc(void);
+void trap_release_malloc(void);
+/// Whether anybody has ever done so.
+int trap_malloc_was_held(void);
+/// Computes for so many milliseconds of the calling thread's CPU time.
+void trap_compute(int milliseconds);
 /// fork(); the child waits for a signal. Returns the child's id.
 int trap_fork(void);
 /// Makes standard error a pipe, and returns when the report of a trap has begun to come out of it. What came is copied
