@@ -151,3 +151,9 @@ extern char *_Atomic *swift_getFatalErrorMessageBuffer(void) __attribute__((weak
 char *apus_take_fatal_message(void) {
   return swift_getFatalErrorMessageBuffer != NULL ? atomic_exchange(swift_getFatalErrorMessageBuffer(), NULL) : NULL;
 }
+
+bool apus_has_fatal_message(void) {
+  return swift_getFatalErrorMessageBuffer != NULL && atomic_load(swift_getFatalErrorMessageBuffer()) != NULL;
+}
+
+void apus_free(void *memory) { free(memory); }

@@ -166,6 +166,53 @@ static bool is_overflow(const apus_fault *fault) {
   return (fault->address >= guard && fault->address < g->stack_lo) || (fault->sp >= guard && fault->sp < g->stack_lo);
 }
 
+/// Whether the program may go on after this trap: a check of its own has failed, or it has used a null pointer. After an
+/// access to a bad address nothing is known of the memory any more. abort() without a word of Swift's is libc's or somebody
+/// else's, and an overflow is as often as not noticed in the middle of malloc: who may hold what is never given back.
+static bool is_survivable(const apus_fault *fault) {
+  switch (fault->signal) {
+  case SIGILL:
+  case SIGTRAP:
+  case SIGFPE:
+    return true;
+  case SIGABRT:
+    return apus_has_fatal_message();
+  default:
+    return !fault->is_overflow && apus_is_null_pointer(fault);
+  }
+}
+
+/// When the goroutine is inside an isolated call, makes it return from that. The runtime's own sections and stacks are no
+/// goroutine's to leave.
+static bool leave_isolated(ucontext_t *context, apus_fault *fault) {
+  apus_m_head *m = fault->m;
+  if (m == NULL || m->current == m->g0 || m->locks != 0) return false;
+  const apus_g_head *g = m->current;
+  if (fault->sp < g->stack_lo || fault->sp >= g->stack_hi) return false;
+  apus_isolation *isolation = apus_isolation_get(g->stack_hi);
+  if (isolation == NULL || !is_survivable(fault)) return false;
+  leave_bad_call(context, fault);
+  isolation->fault = *fault;
+  // libc keeps no frame pointers. In abort(), which Swift's runtime has called, no lock of the loader's is held that the
+  // tables would ask for.
+  if (fault->signal == SIGABRT)
+    apus_unwind(fault->frame_pc, &isolation->frames);
+  else
+    apus_unwind_frames(fault->frame_pc + 1, fault->fp, fault->sp, g->stack_hi, &isolation->frames);
+  apus_isolation_set(g->stack_hi, isolation->outer);
+#if defined(__x86_64__)
+  greg_t *registers = context->uc_mcontext.gregs;
+  registers[REG_RIP] = (greg_t)(uintptr_t)apus_isolation_landing;
+  registers[REG_RSP] = (greg_t)isolation->sp;
+  registers[REG_EFL] &= ~(greg_t)0x400;
+#elif defined(__aarch64__)
+  context->uc_mcontext.pc = (uintptr_t)apus_isolation_landing;
+  context->uc_mcontext.sp = isolation->sp;
+  context->uc_mcontext.pstate &= ~(uint64_t)0xc00;
+#endif
+  return true;
+}
+
 static void on_trap(int signal, siginfo_t *info, void *data) {
   int saved_errno = errno;
   ucontext_t *context = data;
@@ -184,7 +231,7 @@ static void on_trap(int signal, siginfo_t *info, void *data) {
     chain(signal, info, context);
   } else if (!is_own) {
     ask(&fault);
-  } else {
+  } else if (!leave_isolated(context, &fault)) {
     apus_report_claim_blocked();
     divert(context, &fault);
     reported = fault;

@@ -169,6 +169,32 @@ extension Programs {
       }
     }
 
+    @Test(arguments: ["index", "fatal", "overflow", "cast", "null", "call-null", "fpe", "raise", "close"])
+    func anIsolatedCallCatches(kind: String) throws {
+      let result = try trap(kind, in: "isolated", others: 10)
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output.hasPrefix("caught: "), "\(result)")
+      #expect(!result.errors.contains("goroutine "), "\(result)")
+    }
+
+    /// Half of what the runtime does in a section would be done.
+    @Test(arguments: ["overflow", "null"])
+    func anIsolatedCallDoesNotCatchInASection(kind: String) throws {
+      let result = try trap(kind, in: "isolated-section", others: 10)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.output == "", "\(result)")
+      #expect(result.errors.contains("fatal error: "), "\(result)")
+    }
+
+    /// After these the program may not go on.
+    @Test(arguments: ["abort", "wild", "unmapped", "bus", "stack"])
+    func anIsolatedCallDoesNotCatch(kind: String) throws {
+      let result = try trap(kind, in: "isolated", others: 10)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.output == "", "\(result)")
+      #expect(result.errors.contains("\n\ngoroutine 1 [running]:\n"), "\(result)")
+    }
+
     /// The report is the end, even if `main` returns before it is whole.
     @Test(arguments: ["overflow", "null"])
     func mainsReturnWaitsForTheReport(kind: String) throws {

@@ -32,9 +32,11 @@ package enum FatalReport {
     stackTop = lo + UInt(stackSize)
   }
 
-  /// Ends the process for a failure of the program: `panic: ` and `reason`, then the calling goroutine's frames.
+  /// Ends the process for a failure of the program: `panic: ` and `reason`, then the calling goroutine's frames. Inside an
+  /// isolated call it ends that.
   @inline(never)
   package static func panic(_ reason: StaticString) -> Never {
+    Isolation.leave(reason, at: apus_return_address())
     fail(Failure(.panic(reason), at: apus_return_address()))
   }
 

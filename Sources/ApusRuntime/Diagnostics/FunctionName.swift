@@ -36,7 +36,7 @@ struct FunctionName {
     symbol.equals("apus_call_main") || symbol.equals("apus_goroutine_main") || symbol.equals("apus_goexit")
       || symbol.equals("apus_goexit1") || symbol.equals("apus_fault_entry") || symbol.equals("apus_fault_main")
       || symbol.equals("apus_call_on_stack") || symbol.equals("apus_unwind") || symbol.equals("apus_current_m")
-      || symbol.equals("apus_get_sched") || symbol.equals("apus_return_address")
+      || symbol.equals("apus_get_sched") || symbol.equals("apus_return_address") || symbol.equals("apus_isolate")
   }
 
   /// One of the functions of Apus that spawn. They are inlined into those that a goroutine is said to be created by.

@@ -97,6 +97,11 @@ struct GoroutineDump: ~Copyable {
     writeCreator(state)
   }
 
+  /// Writes frames alone.
+  mutating func write(_ traceback: inout Traceback) {
+    traceback.write(to: &writer, texts: &texts, showsRuntime: showsRuntime)
+  }
+
   /// The same with a blank line before it, as one piece of output.
   mutating func writeOther(_ state: State, _ traceback: inout Traceback) {
     writer.gathersLines = true

@@ -65,7 +65,12 @@ struct Traceback {
 
   /// The frames of a parked goroutine that were collected before: `elided` of them are missing after the first fifty.
   init(parked addresses: UnsafePointer<UInt>, count: Int, elided: UInt64) {
+    self.init(running: addresses, count: count, elided: elided)
     isParked = true
+  }
+
+  /// The same of one that ran.
+  init(running addresses: UnsafePointer<UInt>, count: Int, elided: UInt64) {
     frames.count = count < Self.capacity ? count : Self.capacity
     frames.elided = elided
     let pcs = apus_frames_pcs(&frames)

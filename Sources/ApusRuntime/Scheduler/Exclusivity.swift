@@ -54,6 +54,36 @@ enum Exclusivity {
     }
   }
 
+  /// What has to be known to go on as if every access that begins from here on had ended.
+  struct Mark {
+    fileprivate var head: UInt = 0
+    fileprivate var state: (UInt, UInt) = (0, 0)
+  }
+
+  /// Remembers the accesses that are open on the thread of `m`. With libswiftCore's functions they are put away meanwhile: a
+  /// conflict with one of them is not noticed then.
+  static func mark(_ m: MRef) -> Mark {
+    var mark = Mark()
+    if let head = m.pointee.accessListHead {
+      mark.head = head.pointee
+    } else {
+      apus_exit_thread_local_context(&mark.state.0)
+    }
+    return mark
+  }
+
+  /// Goes back to the accesses of `mark`, on the thread of `m`, which need not be the one that it was made on.
+  static func goBack(to mark: Mark, on m: MRef) {
+    var mark = mark
+    if let head = m.pointee.accessListHead {
+      head.pointee = mark.head
+    } else {
+      var lost: (UInt, UInt) = (0, 0)
+      apus_exit_thread_local_context(&lost.0)
+      apus_enter_thread_local_context(&mark.state.0)
+    }
+  }
+
   @inline(never)
   private static func swapByFunctions(from old: GRef, to new: GRef) {
     withUnsafeMutablePointer(to: &old.pointee.accesses.0) { apus_exit_thread_local_context($0) }

@@ -106,7 +106,8 @@ enum Switch {
   static func bind(_ g: GRef, to stack: Stack) {
     g.pointee.head.stack_lo = stack.lo
     g.pointee.head.stack_hi = stack.hi
-    g.pointee.head.sp = apus_make_context(stack.hi)
+    apus_isolation_set(stack.hi, nil)
+    g.pointee.head.sp = apus_make_context(stack.hi - APUS_STACK_HEADER)
     g.pointee.needsCare &= ~G.hasNoStack
   }
 }

@@ -13,6 +13,9 @@
 /// frames.
 #define APUS_STACK_GUARD ((uintptr_t)65536)
 
+/// The topmost bytes of a goroutine's stack belong to the runtime (CApusIsolate.h); its first frame lies below them.
+#define APUS_STACK_HEADER ((uintptr_t)16)
+
 /// The head of a goroutine. Written by the M that runs the goroutine, or by whoever holds it off the run queues.
 typedef struct apus_g_head {
   /// The saved stack pointer; valid only while the goroutine is not running.

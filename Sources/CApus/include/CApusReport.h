@@ -20,9 +20,12 @@ void apus_report_claim(void);
 /// with the report's status. A report that begins later than that comes too late. 0, or nonzero for want of memory.
 int apus_report_guard_exit(void);
 
+/// Whether there is something for `apus_take_fatal_message`. For handlers.
+bool apus_has_fatal_message(void);
 /// What libswiftCore has written of a fatal error ("file:line: Fatal error: …"), with a newline at its end; NULL when there
 /// is nothing. It is the caller's: of malloc, and not there any more for the next one.
 char *apus_take_fatal_message(void);
+void apus_free(void *memory);
 
 /// Ends the process with `status` if it is still there after `seconds`: the guard of a fatal report that hangs on a
 /// lock which the failed code holds. Called again it starts anew, so that a long report lives while it makes progress.

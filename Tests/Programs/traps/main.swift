@@ -93,6 +93,16 @@ case "stopping":
   go { while true { _ = opaque(Runtime.dump()) } }
   Goroutine.sleep(for: .milliseconds(30))
   trap(of: kind)
+case "isolated":
+  // What ends an isolated call is said; what it cannot catch ends the process.
+  if case .failure(let trap) = Goroutine.isolated({ trap(of: kind) }) { print("caught: \(trap)") }
+case "isolated-section":
+  let result = Goroutine.isolated {
+    let m = acquireM()
+    trap(of: kind)
+    releaseM(m)
+  }
+  print("gone on after \(result)")
 case "main-returns":
   returnDuringReport()
 case "forked":
