@@ -14,6 +14,7 @@ let package = Package(
     .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusPreemptionPoints", targets: ["ApusPreemptionPoints"]),
     .library(name: "ApusNet", targets: ["ApusNet"]),
+    .library(name: "ApusMetrics", targets: ["ApusMetrics"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -24,12 +25,23 @@ let package = Package(
     .executable(name: "crawl", targets: ["crawl"]),
     .executable(name: "shutdown", targets: ["shutdown"]),
   ],
+  traits: [
+    .default(enabledTraits: ["Metrics"]),
+    .trait(name: "Metrics", description: "ApusMetrics, which needs swift-metrics. Without it Apus depends on nothing."),
+  ],
+  dependencies: [.package(url: "https://github.com/apple/swift-metrics", from: "2.5.0")],
   targets: [
     .target(name: "CApus"),
     .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
     .target(name: "ApusPreemptionPoints", dependencies: ["CApus"]),
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .target(name: "ApusNet", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
+    .target(
+      name: "ApusMetrics",
+      dependencies: [
+        "Apus", .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+      ],
+      swiftSettings: settings),
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
@@ -90,6 +102,13 @@ let package = Package(
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(
       name: "ApusTests", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(
+      name: "ApusMetricsTests",
+      dependencies: [
+        "Apus", "ApusMetrics",
+        .product(name: "MetricsTestKit", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+      ],
+      swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )
