@@ -156,6 +156,12 @@ int64_t apus_nanotime(apus_clock_gettime_fn function) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t apus_unix_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 int64_t apus_write(int fd, const void *bytes, size_t count) {
   ssize_t r = write(fd, bytes, count);
   return r < 0 ? -errno : r;

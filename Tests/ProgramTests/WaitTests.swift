@@ -110,7 +110,7 @@ extension Programs {
       // It sleeps in a system call without a word. Its thread has told where.
       let running = """
         goroutine 1 [running]
-          apus_faults.runWaits(_:) Waits.swift:172
+          apus_faults.runWaits(_:) Waits.swift:179
           apus_faults_main(...) main.swift:95
 
         """

@@ -19,7 +19,9 @@ struct FramePlace {
 
   func write(to text: inout BoundedText) {
     if let place {
-      Self.write(place, to: &text)
+      Self.writePath(of: place, to: &text)
+      text.add(":")
+      text.add(place.line)
       if offset != 0 {
         text.add(" +")
         text.add(hex: offset)
@@ -36,7 +38,8 @@ struct FramePlace {
     text.add(hex: address)
   }
 
-  private static func write(_ place: SourcePlace, to text: inout BoundedText) {
+  /// Writes the path of the file, as whole as the debug information has it.
+  static func writePath(of place: SourcePlace, to text: inout BoundedText) {
     let slash = CChar(bitPattern: UInt8(ascii: "/"))
     if place.file.pointee != slash {
       if let folder = place.folder {
@@ -52,7 +55,5 @@ struct FramePlace {
       }
     }
     text.add(cString: place.file)
-    text.add(":")
-    text.add(place.line)
   }
 }

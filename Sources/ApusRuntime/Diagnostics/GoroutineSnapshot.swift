@@ -43,6 +43,28 @@ package struct GoroutineSnapshot: ~Copyable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// The stacks of all goroutines, the caller's among them, and how many goroutines have each: addresses inside
+  /// instructions, innermost first. The world is stopped as for `text`.
+  @inline(never)
+  package static func stacks() -> [[UInt]: Int] {
+    LazyStart.ensure()
+    var own = Traceback(from: apus_return_address())
+    var snapshot = GoroutineSnapshot()
+    StopTheWorld.run(.everything) { snapshot.take($0) }
+    var stacks: [[UInt]: Int] = [:]
+    if !currentM().pointee.isForeign { stacks[own.addresses()] = 1 }
+    var position = 0
+    while let memory = snapshot.memory, position < snapshot.used {
+      let record = (memory + position).assumingMemoryBound(to: Record.self)
+      position += MemoryLayout<Record>.stride
+      let addresses = (memory + position).assumingMemoryBound(to: UInt.self)
+      stacks[Array(UnsafeBufferPointer(start: addresses, count: record.pointee.count)), default: 0] += 1
+      position += record.pointee.count * MemoryLayout<UInt>.stride
+    }
+    snapshot.close()
+    return stacks
+  }
+
   /// Copies what is to be told of every goroutine but the current one.
   private mutating func take(_ m: MRef) {
     let showsRuntime = sched.pointee.knobs.traceback >= .system

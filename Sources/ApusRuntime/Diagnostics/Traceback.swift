@@ -95,6 +95,11 @@ struct Traceback {
     }
   }
 
+  /// The frames' addresses.
+  mutating func addresses() -> [UInt] {
+    Array(UnsafeBufferPointer(start: apus_frames_pcs(&frames), count: frames.count))
+  }
+
   /// Writes two lines a function; the runtime's own only with `showsRuntime`.
   mutating func write(to writer: inout ReportWriter, texts: inout FrameTexts, showsRuntime: Bool) {
     let pcs = apus_frames_pcs(&frames)

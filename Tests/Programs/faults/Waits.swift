@@ -166,6 +166,13 @@ func runWaits(_ scenario: String) -> Bool {
   case "waits-dump":
     startWaits(Waits())
     print(Runtime.dump())
+  case "waits-profile":
+    // To a file whose name comes behind.
+    startWaits(Waits())
+    let profile = Runtime.goroutineProfile()
+    guard let file = fopen(CommandLine.arguments[2], "w") else { return false }
+    fwrite(profile, 1, profile.count, file)
+    fclose(file)
   case "waits-quit":
     startWaits(Waits())
     kill(getpid(), SIGQUIT)

@@ -1,0 +1,38 @@
+import Foundation
+import Testing
+
+/// Where Go's tool is, which opens profiles; nil where Go is not installed.
+private let go: String? = {
+  let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+  return folders.map { "\($0)/go" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+}()
+
+extension Programs {
+  /// Profiles are what Go's own tool takes them for.
+  @Suite(.enabled(if: go != nil, "Go is not installed")) struct Profiles {
+    @Test func goOpensAProfileOfGoroutines() throws {
+      let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let file = folder.appending(path: "goroutine.pb").path
+      let program = try run(
+        product("apus-faults"), ["waits-profile", file], environment: inheritedEnvironment(["GOMAXPROCS": "1"]))
+      #expect(program.status == 0, "\(program)")
+      let result = try run(try #require(go), ["tool", "pprof", "-traces", file], timeout: .seconds(300))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output.contains("Type: goroutine\n"), "\(result)")
+      // Main and seventeen others, each where it waits.
+      let functions = [
+        "apus_faults.runWaits", "apus_faults.receive", "apus_faults.send", "apus_faults.selectTwo",
+        "apus_faults.sleepLong", "apus_faults.waitForCondition", "apus_faults.waitForGroup", "apus_faults.acquire",
+        "apus_faults.receiveLocked", "apus_faults.startChild", "apus_faults.lockMutex", "apus_faults.lockForReading",
+        "apus_faults.lockForWriting",
+      ]
+      for function in functions { #expect(result.output.contains(function), "\(function): \(result)") }
+      let counts = try run(try #require(go), ["tool", "pprof", "-top", "-cum", file], timeout: .seconds(300))
+      #expect(counts.output.contains("of 18 total"), "\(counts)")
+      let lines = try run(try #require(go), ["tool", "pprof", "-top", "-lines", file], timeout: .seconds(300))
+      #expect(lines.output.contains("/Tests/Programs/faults/Waits.swift:"), "\(lines)")
+    }
+  }
+}
