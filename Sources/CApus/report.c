@@ -1,5 +1,6 @@
 // The guards of a fatal report: that there is one, that it ends, and that it goes on where what it calls does not.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "CApus.h"
@@ -75,25 +77,57 @@ void apus_report_failed(void) {
 }
 
 static volatile int watchdog_status;
+// The watchdog's timer, -1 before there is one. Only the reporter's thread touches it.
+static int watchdog_timer = -1;
 
-static void on_watchdog(int signal) {
+// What the timer was set to, and the thread's CPU time then.
+static int armed_seconds;
+static int64_t armed_at;
+
+static int64_t cpu_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/// Whether the signal has interrupted a system call: a thread that waits, for a lock perhaps that is never given back.
+static bool is_waiting(const ucontext_t *context) {
+#if defined(__x86_64__)
+  const uint8_t *pc = (const uint8_t *)context->uc_mcontext.gregs[REG_RIP];
+  // syscall
+  return context->uc_mcontext.gregs[REG_RAX] == -EINTR || (pc[0] == 0x0f && pc[1] == 0x05);
+#elif defined(__aarch64__)
+  return (int64_t)context->uc_mcontext.regs[0] == -EINTR || *(const uint32_t *)context->uc_mcontext.pc == 0xd4000001;
+#endif
+}
+
+static long set_watchdog(void) {
+  struct itimerspec time = {.it_value = {.tv_sec = armed_seconds}};
+  return syscall(SYS_timer_settime, watchdog_timer, 0, &time, NULL);
+}
+
+static void on_watchdog(int signal, siginfo_t *info, void *context) {
   (void)signal;
+  (void)info;
+  // On a machine with too much to do the time may have passed without a CPU for this thread.
+  if (watchdog_timer >= 0 && !is_waiting(context) && cpu_time() - armed_at < armed_seconds * 1000000000LL) {
+    set_watchdog();
+    return;
+  }
   if (is_guarded) apus_report_failed();
   apus_exit_now(watchdog_status);
 }
 
-// The watchdog's timer, -1 before there is one. Only the reporter's thread touches it.
-static int watchdog_timer = -1;
-
 static long arm_watchdog(int seconds) {
-  struct itimerspec time = {.it_value = {.tv_sec = seconds}};
-  return syscall(SYS_timer_settime, watchdog_timer, 0, &time, NULL);
+  armed_seconds = seconds;
+  armed_at = cpu_time();
+  return set_watchdog();
 }
 
 void apus_watchdog(int seconds, int status) {
   watchdog_status = status;
   if (watchdog_timer >= 0 && arm_watchdog(seconds) == 0) return;
-  struct sigaction action = {.sa_handler = on_watchdog, .sa_flags = SA_ONSTACK};
+  struct sigaction action = {.sa_sigaction = on_watchdog, .sa_flags = SA_ONSTACK | SA_SIGINFO};
   sigfillset(&action.sa_mask);
   sigaction(SIGALRM, &action, NULL);
   // The timer sends its signal to this very thread: another one might wait for SIGALRM and swallow it.
