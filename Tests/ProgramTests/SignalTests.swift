@@ -46,6 +46,17 @@ extension Programs {
       #expect(result.output == "true\n", "\(result)")
     }
 
+    /// SIGQUIT is the program's while it asks to be told, and reports all goroutines before and after.
+    @Test(arguments: [1, 2])
+    func theReportComesBack(processors: Int) throws {
+      let result = try signals("quit", processors: processors)
+      #expect(result.status == 2, "\(result)")
+      #expect(result.output == "true\n", "\(result)")
+      let dump = DumpText(result.errors, hasHeadline: true)
+      #expect(dump.headline == "SIGQUIT: quit", "\(result)")
+      #expect(dump.goroutines.map(\.id).contains(1), "\(result)")
+    }
+
     /// The program ends by its own SIGALRM.
     @Test(arguments: [1, 2])
     func waitingForASignalIsNoDeadlock(processors: Int) throws {

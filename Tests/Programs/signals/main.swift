@@ -58,6 +58,15 @@ case "stop-restores-a-handler":
   Signals.stop(channel)
   raiseSignal(SIGUSR1)
   sleep(10)
+case "quit":
+  // The channel's while there is one, and then it asks for a report again.
+  let channel = Signals.notify([SIGQUIT])
+  raiseSignal(SIGQUIT)
+  print(arrives(SIGQUIT, on: channel))
+  fflush(nil)
+  Signals.stop(channel)
+  raiseSignal(SIGQUIT)
+  sleep(10)
 case "stop-restores-ignoring":
   signal(SIGUSR1, SIG_IGN)
   let channel = Signals.notify([SIGUSR1])
