@@ -130,6 +130,21 @@ extension Programs {
       #expect((0..<10).contains(after.switches - before.switches), "\(after.switches - before.switches) switches")
     }
 
+    /// Who looks every twenty seconds since when goroutines wait comes to rest too: it sleeps in a futex without an end.
+    @Test func aProgramAtRestIsNotLookedAt() throws {
+      let program = try RunningProgram(
+        product("apus-monitor"), ["idle-main-reads"], environment: inheritedEnvironment(["GOMAXPROCS": "2"]))
+      #expect(program.firstOutput() == "ready\n")
+      sleep(for: 2)
+      let first = try program.systemCall(ofThread: "apus-template")
+      sleep(for: 20)
+      let last = try program.systemCall(ofThread: "apus-template")
+      try #require(first.count > 4 && last.count > 4)
+      #expect(first[0] == last[0])
+      #expect(first[4] != "0x0", "\(first)")
+      #expect(last[4] == "0x0", "\(last)")
+    }
+
     @Test(arguments: [1, 2, 8])
     func theWorldStopsWhateverGoroutinesDo(processors: Int) throws {
       let result = try monitor(["world-stops"], processors: processors)

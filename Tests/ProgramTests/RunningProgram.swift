@@ -47,6 +47,16 @@ final class RunningProgram {
     return (threads.count, sum)
   }
 
+  /// The system call in which its thread called `name` sleeps, as the kernel's file has it: its number and arguments.
+  func systemCall(ofThread name: String) throws -> [Substring] {
+    let tasks = "/proc/\(process)/task"
+    for thread in try FileManager.default.contentsOfDirectory(atPath: tasks) {
+      if try String(contentsOfFile: "\(tasks)/\(thread)/comm", encoding: .utf8) != name + "\n" { continue }
+      return try String(contentsOfFile: "\(tasks)/\(thread)/syscall", encoding: .utf8).split(separator: " ")
+    }
+    return []
+  }
+
   /// The CPU time that it has used, in seconds.
   func cpuTime() throws -> Double {
     let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)

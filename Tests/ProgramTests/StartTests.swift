@@ -50,6 +50,18 @@ extension Programs {
       #expect(result.errors.contains("goroutine stack exceeds 262144-byte limit"), "\(result)")
     }
 
+    /// Where the process is another's, so are the faults of its own threads, and signals that are sent to it.
+    @Test(
+      .enabled(if: hasLibcsEntry, "a release link drops libc's own entry point"),
+      arguments: [("guest", 7), ("guest-sent", 7), ("guest-goroutine", 2)] as [(String, Int32)])
+    func aGuestLeavesTheHostItsFaults(scenario: (name: String, status: Int32)) throws {
+      let program = try enteredByLibc("lazy-start")
+      defer { try? FileManager.default.removeItem(atPath: program) }
+      let result = try run(program, [scenario.name], timeout: .seconds(20))
+      #expect(result.status == scenario.status, "\(result)")
+      #expect(result.errors.hasPrefix("panic: invalid memory address") == (scenario.status == 2), "\(result)")
+    }
+
     @Test func anUnlimitedStackIsNoTrouble() throws {
       let result = try run("/bin/sh", ["-c", "ulimit -s unlimited && exec '\(product("hello"))'"])
       #expect(result.output == "Hello, world.\n", "\(result)")

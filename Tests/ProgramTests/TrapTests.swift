@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import Testing
 
 private let isDebug: Bool = {
@@ -147,6 +149,60 @@ extension Programs {
       #expect(report.goroutines.first?.functions.first == "apus_traps.trap(of:)", "\(result)")
       #expect(report.goroutines.count == (level == "all" ? 12 : 1), "\(result)")
       #expect(result.elapsed < .seconds(5), "\(result)")
+    }
+
+    /// A thread that is asked for its frames faults over them: they are missing, and everybody else's are there.
+    @Test func aStackThatMisleadsCostsItsOwnFrames() throws {
+      let result = try trap("overflow", in: "misled", others: 10, ["GOMAXPROCS": "4", "GOTRACEBACK": "all"])
+      #expect(result.status == 2, "\(result)")
+      let report = result.report
+      #expect(report.faults == [], "\(result)")
+      #expect(report.goroutines.count == 13, "\(result)")
+      let running = report.goroutines.filter { $0.status == "running" }
+      #expect(running.count == 3, "\(result)")
+      #expect(running.filter { $0.functions.isEmpty }.count == 1, "\(result)")
+      #expect(running.contains { $0.calls("trap_compute") }, "\(result)")
+    }
+
+    /// Time that passes while the reporter has no CPU is not counted against it.
+    @Test func aReportThatWasHeldUpGoesOn() throws {
+      let file = NSTemporaryDirectory() + "apus-report-\(UUID().uuidString)"
+      defer { try? FileManager.default.removeItem(atPath: file) }
+      let script = """
+        "$0" overflow goroutine 20000 2>"$1" & child=$!
+        while [ ! -s "$1" ]; do :; done
+        kill -STOP $child; sleep 6; kill -CONT $child
+        wait $child; echo $?
+        """
+      let result = try run(
+        "/bin/sh", ["-c", script, product("apus-traps"), file],
+        environment: inheritedEnvironment(["GOTRACEBACK": "all"]))
+      #expect(result.output == "2\n", "\(result)")
+      let report = DumpText(try String(contentsOfFile: file, encoding: .utf8), hasHeadline: true)
+      #expect(report.headline == "panic: Swift runtime failure: arithmetic overflow")
+      #expect(report.faults == [])
+      #expect(report.goroutines.count == 20_002)
+      #expect(report.goroutines.first?.functions.first == "apus_traps.trap(of:)")
+    }
+
+    /// A report that waits for ever, here for somebody to read it, ends the process after five seconds.
+    @Test func aReportThatHangsEnds() throws {
+      var ends: [Int32] = [0, 0]
+      try #require(pipe(&ends) == 0)
+      let null = open("/dev/null", O_RDWR)
+      for descriptor in ends + [null] { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+      defer { for descriptor in ends + [null] { close(descriptor) } }
+      let start = ContinuousClock.now
+      let child = try spawn(
+        product("apus-traps"), ["overflow", "goroutine", "5000"], inheritedEnvironment(["GOTRACEBACK": "all"]),
+        streams: [null, null, ends[1]])
+      var status: Int32 = 0
+      while waitpid(child, &status, WNOHANG) == 0 {
+        if ContinuousClock.now - start > .seconds(30) { kill(child, SIGKILL) }
+        usleep(10_000)
+      }
+      #expect(status == 2 << 8)
+      #expect(ContinuousClock.now - start > .seconds(4))
     }
 
     @Test(arguments: ["overflow", "null"], ["1", "2", "8"])

@@ -58,6 +58,20 @@ void trap_compute(int milliseconds) {
   while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
 }
 
+__attribute__((noinline)) void trap_mislead(void) {
+#if defined(__x86_64__)
+  __asm__ volatile(
+      ".cfi_remember_state\n.cfi_def_cfa %rbp, 16\n"
+      "push %rbp\nmov $0x10000000, %rbp\n1: pause\njmp 1b\n"
+      ".cfi_restore_state");
+#elif defined(__aarch64__)
+  __asm__ volatile(
+      ".cfi_remember_state\n.cfi_def_cfa x29, 16\n.cfi_offset x30, -8\n"
+      "mov x29, #0x10000000\n1: yield\nb 1b\n"
+      ".cfi_restore_state");
+#endif
+}
+
 extern void *__libc_malloc(size_t);
 
 void *malloc(size_t size) {

@@ -26,6 +26,16 @@ func descend(_ depth: Int) -> Int {
   }
 }
 
+/// Has a fault end the process with status 7, as the program's own handler.
+func exitByFault() {
+  signal(SIGSEGV) { _ in _exit(7) }
+}
+
+@inline(never)
+func useNullPointer() {
+  UnsafeMutablePointer<Int>(bitPattern: 8)?.pointee = 1
+}
+
 /// Eight threads that use the runtime at once; returns when they have ended.
 func runThreads() {
   var threads: [pthread_t] = []

@@ -93,6 +93,11 @@ case "stopping":
   go { while true { _ = opaque(Runtime.dump()) } }
   Goroutine.sleep(for: .milliseconds(30))
   trap(of: kind)
+case "misled":
+  go { trap_mislead() }
+  go { trap_compute(100_000) }
+  Goroutine.sleep(for: .milliseconds(100))
+  trap(of: kind)
 case "isolated":
   // What ends an isolated call is said; what it cannot catch ends the process.
   if case .failure(let trap) = Goroutine.isolated({ trap(of: kind) }) { print("caught: \(trap)") }

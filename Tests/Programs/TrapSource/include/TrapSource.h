@@ -23,6 +23,8 @@ void trap_release_malloc(void);
 int trap_malloc_was_held(void);
 /// Computes for so many milliseconds of the calling thread's CPU time.
 void trap_compute(int milliseconds);
+/// Computes for ever with a frame pointer that leads nowhere, and unwind tables that believe in it.
+void trap_mislead(void);
 /// fork(); the child waits for a signal. Returns the child's id.
 int trap_fork(void);
 /// Makes standard error a pipe, and returns when the report of a trap has begun to come out of it. What came is copied
