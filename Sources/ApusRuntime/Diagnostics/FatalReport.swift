@@ -163,7 +163,7 @@ package enum FatalReport {
   private static func writeOthers(to dump: inout GoroutineDump, system: Bool) {
     dump.showsRuntime = system
     let list = GoroutineList(sched.pointee.goroutines.slabs, without: currentMOrNil()?.currentG, withSystem: system)
-    var patience: Int64 = 2_000_000_000
+    var patience: Int64 = 10_000_000_000
     for index in 0..<list.count {
       let g = list[index]
       let state = GoroutineDump.State(g)

@@ -158,7 +158,7 @@ struct GoroutineDump: ~Copyable {
     {
       var traceback = Traceback()
       let start = Clock.nanotime()
-      let wait: Int64 = patience > 500_000_000 ? 500_000_000 : patience < 1_000_000 ? 1_000_000 : patience
+      let wait: Int64 = patience > 2_500_000_000 ? 2_500_000_000 : patience < 1_000_000 ? 1_000_000 : patience
       let hasAnswered = traceback.ask(m, for: g, patience: wait)
       // Either is progress.
       apus_watchdog(APUS_WATCHDOG_SECONDS, APUS_FATAL_STATUS)
