@@ -150,10 +150,10 @@ extension Programs {
       #expect(dump.faults == [], "\(result)")
       #expect(dump.goroutines.count == 2 * Int(processors)! + 1, "\(result)")
       for goroutine in dump.goroutines.dropFirst() {
+        // Maybe nobody runs at that moment: one has been stopped for another whose thread has no CPU yet.
         #expect(["running", "runnable"].contains(goroutine.status), "\(result)")
         #expect(goroutine.functions.first == "apus_faults.computeForEver()", "\(result)")
       }
-      #expect(dump.goroutines.contains { $0.status == "running" }, "\(result)")
     }
 
     @Test(arguments: ["1", "2", "8"])
