@@ -20,6 +20,7 @@ public struct NetError: Error, Hashable, Sendable, CustomStringConvertible {
     case system
   }
 
+  /// What went wrong, as far as a program may want to tell it apart.
   public var kind: Kind
   /// The system's error number; 0 where the system had no part in it.
   public var errno: Int32

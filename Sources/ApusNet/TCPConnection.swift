@@ -9,7 +9,9 @@ public final class TCPConnection: ByteStream {
   private let descriptor: Descriptor
   // Only whoever is alone in reading uses it; Swift's own check would cost more than the copy.
   @exclusivity(unchecked) private nonisolated(unsafe) var ahead = ReadAhead()
+  /// This side's address, with the port that the system chose.
   public let localAddress: SocketAddress
+  /// The other side's address.
   public let remoteAddress: SocketAddress
 
   /// Connects to `host`, `port`. A host that is no address in numbers is resolved; each of its addresses is tried, of

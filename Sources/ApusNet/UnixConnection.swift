@@ -6,7 +6,9 @@ import CApus
 /// The socket is closed by `close`, or with the last reference.
 public final class UnixConnection: ByteStream {
   private let descriptor: Descriptor
+  /// This side's path; a client has none, and the address prints as `unnamed socket`.
   public let localAddress: SocketAddress
+  /// The other side's path, likewise.
   public let remoteAddress: SocketAddress
 
   /// Connects to the socket at `path`; a path that begins with `@` is a name in the abstract namespace.

@@ -7,6 +7,7 @@ import CApus
 /// file is removed then.
 public final class UnixListener: Sendable, CustomStringConvertible {
   private let descriptor: Descriptor
+  /// Where it listens.
   public let address: SocketAddress
   /// What to remove; nil for a name in the abstract namespace.
   private let path: String?

@@ -18,7 +18,10 @@ public struct Sender<Element: ~Copyable>: Sendable {
   /// As `Channel.close`.
   public func close() { channel.close() }
 
+  /// As `Channel.count`.
   public var count: Int { channel.count }
+
+  /// As `Channel.capacity`.
   public var capacity: Int { channel.capacity }
 }
 
@@ -45,7 +48,10 @@ public struct Receiver<Element: ~Copyable>: Sendable {
     try channel.forEach(body)
   }
 
+  /// As `Channel.count`.
   public var count: Int { channel.count }
+
+  /// As `Channel.capacity`.
   public var capacity: Int { channel.capacity }
 }
 

@@ -12,7 +12,9 @@ public func select<A: SelectOperation & ~Copyable>(_ a: consuming A) -> A.Output
 
 /// Which of 2 operations proceeded, and what came of it.
 public enum Selected2<A, B> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
 }
 
@@ -34,8 +36,11 @@ public func select<
 
 /// Which of 3 operations proceeded, and what came of it.
 public enum Selected3<A, B, C> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
 }
 
@@ -58,9 +63,13 @@ public func select<
 
 /// Which of 4 operations proceeded, and what came of it.
 public enum Selected4<A, B, C, D> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
+  /// The fourth operation proceeded; its output.
   case fourth(D)
 }
 
@@ -85,10 +94,15 @@ public func select<
 
 /// Which of 5 operations proceeded, and what came of it.
 public enum Selected5<A, B, C, D, E> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
+  /// The fourth operation proceeded; its output.
   case fourth(D)
+  /// The fifth operation proceeded; its output.
   case fifth(E)
 }
 
@@ -114,11 +128,17 @@ public func select<
 
 /// Which of 6 operations proceeded, and what came of it.
 public enum Selected6<A, B, C, D, E, F> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
+  /// The fourth operation proceeded; its output.
   case fourth(D)
+  /// The fifth operation proceeded; its output.
   case fifth(E)
+  /// The sixth operation proceeded; its output.
   case sixth(F)
 }
 
@@ -145,12 +165,19 @@ public func select<
 
 /// Which of 7 operations proceeded, and what came of it.
 public enum Selected7<A, B, C, D, E, F, G> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
+  /// The fourth operation proceeded; its output.
   case fourth(D)
+  /// The fifth operation proceeded; its output.
   case fifth(E)
+  /// The sixth operation proceeded; its output.
   case sixth(F)
+  /// The seventh operation proceeded; its output.
   case seventh(G)
 }
 
@@ -180,13 +207,21 @@ public func select<
 
 /// Which of 8 operations proceeded, and what came of it.
 public enum Selected8<A, B, C, D, E, F, G, H> {
+  /// The first operation proceeded; its output.
   case first(A)
+  /// The second operation proceeded; its output.
   case second(B)
+  /// The third operation proceeded; its output.
   case third(C)
+  /// The fourth operation proceeded; its output.
   case fourth(D)
+  /// The fifth operation proceeded; its output.
   case fifth(E)
+  /// The sixth operation proceeded; its output.
   case sixth(F)
+  /// The seventh operation proceeded; its output.
   case seventh(G)
+  /// The eighth operation proceeded; its output.
   case eighth(H)
 }
 

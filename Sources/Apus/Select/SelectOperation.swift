@@ -27,8 +27,11 @@ public protocol SelectOperation<Output>: ~Copyable {
 
 /// What an operation of a `select` is.
 public enum SelectKind {
+  /// A receive from that channel.
   case receive(UnsafeMutablePointer<ChannelState>)
+  /// A send to that channel.
   case send(UnsafeMutablePointer<ChannelState>)
+  /// `.default`: what proceeds when nothing else can at once.
   case `default`
   /// A nil operation.
   case never
