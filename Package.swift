@@ -24,6 +24,7 @@ let package = Package(
     .executable(name: "echo", targets: ["echo"]),
     .executable(name: "crawl", targets: ["crawl"]),
     .executable(name: "shutdown", targets: ["shutdown"]),
+    .executable(name: "tally", targets: ["tally"]),
   ],
   traits: [
     .default(enabledTraits: ["Metrics"]),
@@ -68,6 +69,9 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(
       name: "shutdown", dependencies: ["Apus", "ApusNet"], path: "Examples/shutdown", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "tally", dependencies: ["Apus", "ApusNet"], path: "Examples/tally", exclude: ["expected.txt"],
       swiftSettings: settings),
     .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
