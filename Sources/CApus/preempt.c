@@ -43,7 +43,7 @@ void apus_m_wake(apus_m *m) {
 
 // MARK: stopping
 
-/// Sleeps, stopped, until it is woken. `stopped` is written last of what others read of a stopped thread.
+/// Marks the thread, which is about to sleep until it is woken, as stopped: last of what others read of a stopped thread.
 static void stop(apus_m *m, uint32_t why, uintptr_t sp, void *context) {
   m->head.stopped_sp = sp;
   m->head.stopped_context = context;

@@ -5,7 +5,7 @@ import CApus
 public struct ChannelState: ~Copyable {
   @usableFromInline var lock = RuntimeLock(.channel)
   @usableFromInline let capacity: Int
-  // Under lock; `peek` reads single words of it without.
+  // Under lock; `peekReceivable` and `peekSendable` read single words of it without.
   @usableFromInline var count = 0
   @usableFromInline var head = 0
   @usableFromInline var receivers = WaitQueue()

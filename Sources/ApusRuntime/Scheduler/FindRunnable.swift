@@ -138,8 +138,8 @@ enum FindRunnable {
   }
 
   /// The second look, without a P, of every thread that gives its P away (Go's spinners alone; here a submitter that sees
-  /// no idle P wakes nobody, so whoever makes a P idle looks). When it finds something it takes an idle P and spins again: it may have
-  /// found one goroutine of many.
+  /// no idle P wakes nobody, so whoever makes a P idle looks). When it finds something it takes an idle P and spins
+  /// again: it may have found one goroutine of many.
   private static func lookOnceMore(_ m: MRef) -> GRef? {
     sched.pointee.lock.lock(m)
     if !GlobalQueue.isEmptyInOrder, let p = Spinning.takeIdleP() {

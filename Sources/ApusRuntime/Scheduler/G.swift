@@ -61,7 +61,8 @@ public struct G: ~Copyable {
   var link: GRef?
 
   /// Before the goroutine runs: its entry and the entry's payload, written by `go`, taken by `goroutineMain`. While it is
-  /// parked: the element that is handed over. A cache line of its own (`LayoutCheck`), aligned by 16 for whatever a program sends.
+  /// parked: the element that is handed over. A cache line of its own (`LayoutCheck`), aligned by 16 for whatever a
+  /// program sends.
   @usableFromInline var slot = Slot()
 
   /// `lockToThread`: the M. An M's own goroutine has its M here.

@@ -47,7 +47,7 @@ public struct M: ~Copyable {
   var spinning = false
   /// A thread that the runtime did not make.
   public internal(set) var isForeign = false
-  /// The goroutine locked to this thread has ended: the thread ends too.
+  /// The thread is to end: the goroutine locked to it has, or it is one idle thread too many (`IdleThreads`).
   var exiting = false
   var after = AfterSwitch.nothing
   var afterG: GRef?
@@ -66,7 +66,7 @@ public struct M: ~Copyable {
   /// `lockToThread`: the goroutine, and how often it has asked for it.
   var lockedG: GRef?
   var lockCount: Int32 = 0
-  /// The idle list, or the queue of those that wait for a P (`StoppedQueue`): under `Sched.lock`.
+  /// The idle list, or the queue of those that wait for a P (`StoppedThreads.Queue`): under `Sched.lock`.
   var idleLink: MRef?
   /// Until when the turn lasts of the goroutine that was stopped on this M, and resumed: stopped again before, it goes on
   /// before the other hogs. Under `Sched.lock`.

@@ -19,7 +19,7 @@ public struct P: ~Copyable {
   // The head that the signal handler knows (`apus_p_head`). First, at offset 0.
   /// The M that holds it; written by that M, or under `Sched.lock` while nobody does.
   var m: MRef?
-  /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `runNext` shares the
+  /// Counts scheduling rounds: every 61st looks at the global queue first. A goroutine taken from `RunQueue.next` shares the
   /// slice of the one before it and does not count. sysmon reads it: while it stands still, one slice lasts.
   private let schedTickWord = Atomic<UInt32>(0)
 

@@ -1,7 +1,7 @@
 import CApus
 import Synchronization
 
-/// Idle Ms that a signal handler may take (`apus_preempt.c` takes them by exchange, without a lock): a goroutine can only
+/// Idle Ms that a signal handler may take (`preempt.c` takes them by exchange, without a lock): a goroutine can only
 /// be stopped when there is a thread to run the next one.
 ///
 /// The first Ms to go idle are kept here, the others on the idle list. Both are counted as idle. sysmon sees to it that

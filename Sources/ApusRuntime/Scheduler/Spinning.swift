@@ -15,10 +15,11 @@ import Synchronization
 ///
 /// In any order of these, either the submitter sees the idle P and the decremented count and wakes a thread, or the
 /// spinner sees the goroutine. A thread that was not spinning when it gives up its P looks once more too: it is its P
-/// that the submitter did not see yet. The barriers: a submission contains a sequentially consistent exchange (`putNext`), store (`putLast`) or
-/// store under `Sched.lock` (`GlobalQueue`) that makes a goroutine visible (the one that `putNext` moves from `next` to
-/// the ring afterwards was visible before, and the new one tells the second look enough), and `spinning` is read, decremented, and the queues are read in
-/// the second look, sequentially consistent too. (Go's HACKING and the essay at the head of proc.go argue the same.)
+/// that the submitter did not see yet. The barriers: a submission contains a sequentially consistent exchange
+/// (`putNext`), store (`putLast`) or store under `Sched.lock` (`GlobalQueue`) that makes a goroutine visible (the one that
+/// `putNext` moves from `next` to the ring afterwards was visible before, and the new one tells the second look enough),
+/// and `spinning` is read, decremented, and the queues are read in the second look, sequentially consistent too. (Go's
+/// HACKING and the essay at the head of proc.go argue the same.)
 ///
 /// A spinner that finds work in its second look but no idle P sets `needSpinning` under `Sched.lock`: a thread that is
 /// about to give up its P takes that lock too, sees the flag, and looks again instead.

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// Ps come to stand in four ways. An idle one, or one for which a thread is being created, is taken off its list. One whose
 /// thread schedules, or is in the runtime, is given up by that thread (`stopHere`). One whose goroutine computes stays with
-/// its thread, which a signal stops where it is (`apus_preempt.c`), registers and all. And one whose thread sleeps in the
+/// its thread, which a signal stops where it is (`preempt.c`), registers and all. And one whose thread sleeps in the
 /// kernel is taken from it (`Claim`); the thread waits for a P when it comes back and uses the runtime.
 enum StopTheWorld {
   /// What has to stand still.

@@ -6,8 +6,9 @@ import Synchronization
 /// was; the goroutine cannot go on anywhere else.
 ///
 /// There are two queues. Who *returns* has slept, and is treated as a goroutine that was made ready: it is served before
-/// the local queue, but never twice in a row on one P while somebody else waits there. Who was *preempted* is a hog: it is served when nothing else is runnable, and now and then before
-/// everything else, so that it makes progress in a program that never rests (`StoppedThreads.hogsAreDue`).
+/// the local queue, but never twice in a row on one P while somebody else waits there. Who was *preempted* is a hog: it is
+/// served when nothing else is runnable, and now and then before everything else, so that it makes progress in a program
+/// that never rests (`Sched.hogsAreDue`).
 ///
 /// Hogs take turns of `Slices.rotation`. One that is stopped within its turn, for somebody who woke up, goes on first
 /// afterwards: the thread finds its CPU where it left it. (When they changed places at each wake-up, the kernel's run

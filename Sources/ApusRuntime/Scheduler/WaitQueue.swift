@@ -23,7 +23,7 @@ public struct Waiter: ~Copyable {
 
 /// A queue of waiters, first come first served (Go's `waitq`). The lock of whatever holds it protects it.
 public struct WaitQueue {
-  /// Written under the lock; `peek` reads it without.
+  /// Written under the lock; a channel reads it without (`peekReceivable`, `peekSendable`).
   public var first: UnsafeMutablePointer<Waiter>?
   @usableFromInline var last: UnsafeMutablePointer<Waiter>?
 

@@ -6,9 +6,9 @@ public typealias TimerRecordRef = UnsafeMutablePointer<TimerRecord>
 /// Something that is to happen at a time and can be called off: a timer channel's alarm, a timer's function, the `.after`
 /// of a select. (A goroutine that sleeps needs none: nobody calls a sleep off, so it stands in the heap itself.)
 ///
-/// A record lives in memory of its user's: beside a channel's state, in a timer's box, in the slot of a select's frame. There is no
-/// pool of them, as nothing refers to a record once `Timers.remove` has returned; and no lock of its own. Everything in
-/// it is under the lock of its *home*, the heap that it is in or was in last: Go has a lock for each timer and another
+/// A record lives in memory of its user's: beside a channel's state, in a timer's box, in the slot of a select's frame.
+/// There is no pool of them, as nothing refers to a record once `Timers.remove` has returned; and no lock of its own.
+/// Everything in it is under the lock of its *home*, the heap that it is in or was in last: Go has a lock for each timer and another
 /// for each heap, and takes both. `home` changes only under the old home's lock and while the record is in no heap, so
 /// whoever locks the home that it read and reads the same one again has the record.
 public struct TimerRecord: ~Copyable {
