@@ -1,5 +1,6 @@
-// A TCP service: names are counted, by anybody who connects. A line `add NAME` answers with the new count of the name, `get
-// NAME` with the count. SIGTERM or SIGINT ends it in good order. The documentation of ApusNet builds it up step by step.
+// A TCP service: names are counted, by anybody who connects. A line `add NAME` answers with the new count of the name,
+// `get NAME` with the count. SIGTERM or SIGINT ends it in good order. The documentation of ApusNet builds it up step by
+// step.
 //
 //     tally         with clients and a signal of its own
 //     tally PORT    on PORT of this machine
