@@ -131,9 +131,6 @@ int apus_munmap(void *address, size_t size) { return munmap(address, size) < 0 ?
 
 int apus_madvise(void *address, size_t size, int advice) { return madvise(address, size, advice) < 0 ? -errno : 0; }
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
@@ -267,17 +264,6 @@ void apus_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
 #endif
 }
 
-uint64_t apus_xgetbv(void) {
-#if defined(__x86_64__)
-  uint32_t lo, hi, registers[4];
-  apus_cpuid(1, 0, registers);
-  if (!(registers[2] & (1u << 27))) return 0;  // OSXSAVE: without it the instruction itself is illegal
-  __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-  return ((uint64_t)hi << 32) | lo;
-#else
-  return 0;
-#endif
-}
 
 unsigned long apus_getauxval(unsigned long type) { return getauxval(type); }
 
@@ -310,7 +296,6 @@ size_t apus_tls_segment_size(const void *program_headers, uint16_t count) {
 }
 
 void *apus_current_task(void) {
-  // Weak: a program that does not link the concurrency library has no tasks. The call goes through the C convention;
-  // Swift's differs from it in no register that a function without arguments uses.
+  // Weak: a program that does not link the concurrency library has no tasks.
   return swift_task_getCurrent != NULL ? swift_task_getCurrent() : NULL;
 }

@@ -80,14 +80,6 @@ public enum Timers {
     return wasWanted
   }
 
-  /// Whether `record` is armed and has not fired; old by the time it is known.
-  package static func isArmed(_ record: TimerRecordRef) -> Bool {
-    let m = currentM()
-    let heap = record.lockHome(m)
-    defer { heap.pointee.lock.unlock(m) }
-    return record.pointee.isWanted
-  }
-
   /// After `arm`, when the caller has released its locks: tells whoever waits for the clock of an earlier time.
   @inline(__always)
   public static func announce(_ m: MRef) {

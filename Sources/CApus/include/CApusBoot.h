@@ -16,8 +16,7 @@
 /// CPUID traps to the hypervisor of a virtual machine, some microseconds each; reading libc's copy costs nothing.
 int apus_cpuid_kept(uint32_t index, uint32_t words[4]);
 
-/// xgetbv(0), on a processor that the caller knows to have it (OSXSAVE); zero on other architectures. Unlike
-/// `apus_xgetbv` it does not ask CPUID first.
+/// xgetbv(0), on a processor that the caller knows to have it (OSXSAVE); zero on other architectures.
 uint64_t apus_xcr0(void);
 
 /// The APUS_RUNTIME_VERSION with which the C half was compiled.

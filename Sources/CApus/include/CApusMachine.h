@@ -39,7 +39,6 @@ int apus_madvise(void *address, size_t size, int advice);
 int64_t apus_process_madvise(const uintptr_t *ranges, size_t count, int advice);
 #define APUS_MADV_DONTNEED 4
 #define APUS_MADV_NOHUGEPAGE 15
-#define APUS_MADV_DONTDUMP 16
 #define APUS_MADV_GUARD_INSTALL 102
 
 // Clock.
@@ -93,8 +92,6 @@ bool apus_find_image(uintptr_t address, apus_image *image);
 // Processor.
 /// cpuid with `leaf` and `subleaf`; zeros where there is no such instruction.
 void apus_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-/// xgetbv(0); zero where the operating system does not use xsave.
-uint64_t apus_xgetbv(void);
 unsigned long apus_getauxval(unsigned long type);
 char **apus_environ(void);
 
