@@ -109,7 +109,7 @@ def one(programs, workload, peer, procs, quick):
     if workload in ("tcp_echo", "http"):
         return network(workload, peer, command, procs, size)
     command = command + [what.command, "-procs", str(procs), "-n", str(size)] + programs.arguments.get(peer, [])
-    if what.command == "hog":
+    if what.command in ("hog", "io_hog"):
         command += ["-secs", "1"]
     return output(what.command, pinned(CPUS[:procs], command), procs, size)
 

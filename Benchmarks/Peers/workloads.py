@@ -53,6 +53,7 @@ WORKLOADS = {
     "blocking_offload": Workload("blocking_offload", 50, ["swiftconc", "tokio"], shows=BLOCKED),
     "hog_1": Workload("hog", 1, ALL, quick=1, shows=TICKS),
     "hog_4": Workload("hog", 4, ALL, shows=TICKS),
+    "io_hog": Workload("io_hog", 2, ["go"], shows=("trips", "p50_us", "p99_us", "max_us", "chunks_per_s")),
     "tcp_echo": Workload("tcp_echo", 1000, ["go", "tokio", "nio", "nio-async", "pthreads"], quick=20,
                          shows=("p50_us", "p99_us")),
     "http": Workload("http_server", 64, ["go", "tokio", "nio", "hummingbird"]),

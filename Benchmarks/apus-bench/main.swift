@@ -24,6 +24,7 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("mutex", mutex),
   ("rwmutex", rwMutex),
   ("hog", hog),
+  ("io_hog", inputBesideHogs),
   ("blocking", blockingCalls),
   ("echo_server", echoServer),
   ("tcp_echo", tcpEcho),

@@ -482,6 +482,68 @@ func hog() {
 	report("hog", n, d, max(k, 1), fmt.Sprintf("ticks=%d late_p50_us=%.0f late_p99_us=%.0f late_max_us=%.0f chunks_per_s=%.0f", k, pct(late, .5), pct(late, .99), pct(late, 1), float64(chunks.Load())/d.Seconds()))
 }
 
+func ioHog() {
+	def(2)
+	T := time.Duration(secs) * time.Second
+	var wg sync.WaitGroup
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+		c.Close()
+	}()
+	start := time.Now()
+	var chunks atomic.Int64
+	for range n {
+		wg.Add(1)
+		go func() {
+			x, k := uint64(1), 0
+			for time.Since(start) < T {
+				x = chunk(x)
+				k++
+			}
+			sink.Add(x)
+			chunks.Add(int64(k))
+			wg.Done()
+		}()
+	}
+	var trips []int64
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			panic(err)
+		}
+		buf := make([]byte, 1)
+		for time.Since(start) < T {
+			s := time.Now()
+			if _, err := c.Write(buf); err != nil {
+				panic(err)
+			}
+			if _, err := io.ReadFull(c, buf); err != nil {
+				panic(err)
+			}
+			trips = append(trips, int64(time.Since(s)))
+			time.Sleep(time.Millisecond)
+		}
+		c.Close()
+	}()
+	wg.Wait()
+	d := time.Since(start)
+	k := len(trips)
+	slices.Sort(trips)
+	report("io_hog", n, d, k, fmt.Sprintf("trips=%d p50_us=%.0f p99_us=%.0f max_us=%.0f chunks_per_s=%.0f", k, pct(trips, .5), pct(trips, .99), pct(trips, 1), float64(chunks.Load())/d.Seconds()))
+}
+
 func echoServer() {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -623,7 +685,7 @@ func main() {
 		"chan_mpmc":     func() { buffered("chan_mpmc", 4, 4) },
 		"select2":       func() { selectN(2) }, "select8": func() { selectN(8) },
 		"skynet": skynet, "ring": ring, "mutex": mutex, "rwmutex": rwmutex,
-		"timers": timers, "parked": parked, "sieve": sieve, "blocking": blocking, "hog": hog,
+		"timers": timers, "parked": parked, "sieve": sieve, "blocking": blocking, "hog": hog, "io_hog": ioHog,
 		"echo_server": echoServer, "tcp_echo": echoClient, "http_server": httpServer,
 		"binary_trees": trees,
 	}[os.Args[1]]

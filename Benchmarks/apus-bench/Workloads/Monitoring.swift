@@ -1,4 +1,5 @@
 import Apus
+import ApusNet
 import Glibc
 import struct Synchronization.Atomic
 
@@ -65,6 +66,43 @@ func hog(_ options: Options) {
     "hog", options, size: n, duration: elapsed, operations: max(sorted.count, 1),
     "ticks=\(sorted.count) late_p50_us=\(percentile(0.5)) late_p99_us=\(percentile(0.99)) "
       + "late_max_us=\(percentile(1)) chunks_per_s=\(tally.perSecond(elapsed))")
+}
+
+/// `n` goroutines compute for `-secs`, without a scheduling point, and one sends a message over a connection to another,
+/// which sends it back, about once a millisecond: how long that takes. Both are woken by the poller each time.
+func inputBesideHogs(_ options: Options) {
+  let n = options.size ?? 2
+  let length = options.seconds * 1_000_000_000
+  let group = WaitGroup()
+  let tally = Tally()
+  guard let listener = try? TCPListener(port: 0) else { fatalError("io_hog: no listener") }
+  let port = listener.address.port
+  group.go { if let connection = try? listener.accept() { echo(connection) } }
+  let start = nanoseconds()
+  for _ in 0..<n {
+    group.go { tally.compute { nanoseconds() - start < length } }
+  }
+  nonisolated(unsafe) var times: [Int] = []
+  group.go {
+    guard let connection = try? TCPConnection(host: "127.0.0.1", port: port) else { fatalError("io_hog: refused") }
+    while nanoseconds() - start < length {
+      let begin = nanoseconds()
+      guard (try? connection.write([1] as [UInt8])) != nil, (try? connection.readExactly(1)) != nil else {
+        fatalError("io_hog: the connection ended")
+      }
+      times.append(nanoseconds() - begin)
+      Goroutine.sleep(for: .milliseconds(1))
+    }
+    connection.close()
+  }
+  group.wait()
+  let elapsed = nanoseconds() - start
+  times.sort()
+  func percentile(_ part: Double) -> Int { times[Int(part * Double(times.count - 1))] / 1000 }
+  report(
+    "io_hog", options, size: n, duration: elapsed, operations: times.count,
+    "trips=\(times.count) p50_us=\(percentile(0.5)) p99_us=\(percentile(0.99)) max_us=\(percentile(1)) "
+      + "chunks_per_s=\(tally.perSecond(elapsed))")
 }
 
 /// 64 goroutines sleep in the kernel for a millisecond, `n` times each, and tell nobody, while two compute.

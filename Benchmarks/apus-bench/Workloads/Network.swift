@@ -10,7 +10,8 @@ func echoServer(_ options: Options) {
   }
 }
 
-private func echo(_ connection: TCPConnection) {
+/// Sends back what it gets, until the end.
+func echo(_ connection: TCPConnection) {
   withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer in
     while let count = try? connection.read(into: buffer), count > 0 {
       guard (try? connection.write(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)))) != nil else { return }
