@@ -54,8 +54,8 @@ void apus_answer(apus_m *m, const void *ucontext) {
   apus_signal_mask_change(SIG_UNBLOCK, &faults, &mask);
   answer_of = m->head.current;
   apus_unwind(pc, &answer);
-  // Code without tables.
-  if (answer.count == 0) apus_unwind_frames(pc + 1, fp, sp, answer_of->stack_hi, &answer);
+  // Code without tables is where the unwinder comes to its end.
+  if (answer.count <= 1) apus_unwind_frames(pc + 1, fp, sp, answer_of->stack_hi, &answer);
   apus_signal_mask_change(SIG_SETMASK, &mask, NULL);
   atomic_store(&answering, 0);
   end_with(ANSWERED);

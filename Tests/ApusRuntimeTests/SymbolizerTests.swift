@@ -64,6 +64,8 @@ import Testing
     var table = SymbolTable()
     defer { table.close() }
     var compared = 0
+    // Lines that the compiler has left out, found behind the one in which the function is declared.
+    var guesses = 0
     for (address, functions) in zip(addresses, expected) {
       let frames = table.lookUp(address).frames
       // Padding, and code without debug information.
@@ -74,6 +76,11 @@ import Testing
         let (frame, wanted) = (frames[frames.count - 1 - index], functions[index])
         if let name = frame.name { #expect(String(cString: name) == wanted.function) }
         // Where the compiler gives a line of 0, or one in another file than the function's, ours is a better guess.
+        if wanted.line == 0, index == 0, let declared = frame.declared, !declared.isInNoFile {
+          let place = try #require(frame.place)
+          #expect(place.isInFile(of: declared), "at \(String(address - base, radix: 16)): \(functions)")
+          guesses += place.line > declared.line ? 1 : 0
+        }
         guard wanted.line != 0, let place = frame.place else { continue }
         let file = URL(fileURLWithPath: wanted.file).lastPathComponent
         if let declared = frame.declared, Self.file(of: declared) != file { continue }
@@ -84,5 +91,6 @@ import Testing
       }
     }
     #expect(compared > 500, "only \(compared) functions were compared")
+    #expect(guesses > 10, "only \(guesses) lines were guessed")
   }
 }

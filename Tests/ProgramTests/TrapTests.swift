@@ -105,6 +105,15 @@ extension Programs {
       #expect(!result.errors.contains("Registers:"), "\(result)")
     }
 
+    @Test func anInlinedFunctionIsShown() throws {
+      let result = try trap("inlined", in: "goroutine")
+      let goroutine = try #require(result.report.goroutines.first, "\(result)")
+      let index = try #require(goroutine.functions.firstIndex(of: "apus_traps.addOne(_:)"), "\(result)")
+      try #require(index + 1 < goroutine.functions.count, "\(result)")
+      #expect(goroutine.functions[index + 1] == "apus_traps.trap(of:)", "\(result)")
+      for place in goroutine.places[index...index + 1] { #expect(place.contains("/Kinds.swift:"), "\(result)") }
+    }
+
     @Test(arguments: ["index", "cast", "null", "fpe", "abort"], ["thread", "known-thread"])
     func isReportedOnAForeignThread(kind: String, place: String) throws {
       let result = try trap(kind, in: place, others: 1000)
@@ -151,17 +160,19 @@ extension Programs {
       #expect(result.elapsed < .seconds(5), "\(result)")
     }
 
-    /// A thread that is asked for its frames faults over them: they are missing, and everybody else's are there.
+    /// A thread that is asked for its frames faults over them: they are missing, and everybody else's are there, found by
+    /// frame pointers where there are no tables.
     @Test func aStackThatMisleadsCostsItsOwnFrames() throws {
-      let result = try trap("overflow", in: "misled", others: 10, ["GOMAXPROCS": "4", "GOTRACEBACK": "all"])
+      let result = try trap("overflow", in: "misled", others: 10, ["GOMAXPROCS": "5", "GOTRACEBACK": "all"])
       #expect(result.status == 2, "\(result)")
       let report = result.report
       #expect(report.faults == [], "\(result)")
-      #expect(report.goroutines.count == 13, "\(result)")
+      #expect(report.goroutines.count == 14, "\(result)")
       let running = report.goroutines.filter { $0.status == "running" }
-      #expect(running.count == 3, "\(result)")
+      #expect(running.count == 4, "\(result)")
       #expect(running.filter { $0.functions.isEmpty }.count == 1, "\(result)")
       #expect(running.contains { $0.calls("trap_compute") }, "\(result)")
+      #expect(running.contains { $0.calls("trap_without_tables", "closure") }, "\(result)")
     }
 
     /// Time that passes while the reporter has no CPU is not counted against it.
@@ -243,7 +254,7 @@ extension Programs {
     }
 
     /// After these the program may not go on.
-    @Test(arguments: ["abort", "wild", "unmapped", "bus", "stack"])
+    @Test(arguments: ["abort", "wild", "unmapped", "bus", "stack", "handler"])
     func anIsolatedCallDoesNotCatch(kind: String) throws {
       let result = try trap(kind, in: "isolated", others: 10)
       #expect(result.status == 2, "\(result)")

@@ -72,6 +72,27 @@ __attribute__((noinline)) void trap_mislead(void) {
 #endif
 }
 
+#if defined(__x86_64__)
+__asm__(".text\n.globl trap_without_tables\n.type trap_without_tables, @function\n"
+        "trap_without_tables: push %rbp\nmov %rsp, %rbp\n1: pause\njmp 1b\n"
+        ".size trap_without_tables, . - trap_without_tables\n");
+#elif defined(__aarch64__)
+__asm__(".text\n.globl trap_without_tables\n.type trap_without_tables, %function\n"
+        "trap_without_tables: stp x29, x30, [sp, #-16]!\nmov x29, sp\n1: yield\nb 1b\n"
+        ".size trap_without_tables, . - trap_without_tables\n");
+#endif
+
+static void fault(int signal) {
+  (void)signal;
+  *(volatile int *)8 = 1;
+}
+
+void trap_in_handler(int signal) {
+  struct sigaction action = {.sa_handler = fault, .sa_flags = SA_ONSTACK};
+  sigaction(signal, &action, NULL);
+  raise(signal);
+}
+
 extern void *__libc_malloc(size_t);
 
 void *malloc(size_t size) {

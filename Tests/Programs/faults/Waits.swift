@@ -107,16 +107,16 @@ func startWaits(_ waits: Waits) {
   go { acquire(waits) }
   go(waits) { receiveLocked($0) }
   go { startChild(waits) }
-  Goroutine.yield()
+  yieldUntil(waiting: 11)
   go { waits.mutex.withLock { _ in receive(waits) } }
   go { waits.shared.withReadLock { _ in receive(waits) } }
   go { waits.exclusive.withWriteLock { _ in receive(waits) } }
-  Goroutine.yield()
+  yieldUntil(waiting: 14)
   go { lockMutex(waits) }
   go { lockForReading(waits) }
   go { lockForWriting(waits) }
-  // Of all of them only this one waits for another: they have parked when it runs again.
-  for _ in 0..<1000 { Goroutine.yield() }
+  // One may be stopped on its way, where a step takes long.
+  yieldUntil(waiting: 17)
   while Runtime.schedulerStatistics.idleProcessors < Runtime.maxProcs - 1 { Goroutine.yield() }
 }
 

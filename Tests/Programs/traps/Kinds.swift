@@ -34,6 +34,10 @@ func fail() throws { if opaque(true) { throw Failure() } }
 @inline(never)
 func afterwards() { print("nothing has happened") }
 
+/// Has no code of its own in a release build.
+@inline(__always)
+func addOne(_ number: Int8) -> Int8 { number + 1 }
+
 /// Traps in the way called `kind`.
 @inline(never)
 func trap(of kind: String) {
@@ -41,6 +45,7 @@ func trap(of kind: String) {
   case "index": print([1, 2, 3][opaque(7)])
   case "nil": print(opaque(nil as Int?)!)
   case "overflow": print(opaque(Int8.max) + 1)
+  case "inlined": print(addOne(opaque(Int8.max)))
   case "division": print(7 / opaque(0))
   case "conversion": print(UInt8(opaque(300)))
   case "fatal": fatalError("out of \(opaque("seed"))\nand of nuts")
@@ -69,6 +74,7 @@ func trap(of kind: String) {
     trap_break_malloc()
     let sum = number + 1
     print(sum)
+  case "handler": trap_in_handler(SIGUSR1)
   case "stack": print(descend(0))
   case "close":
     // One that nobody waits for: main would wake up and end the process.

@@ -95,6 +95,7 @@ case "stopping":
   trap(of: kind)
 case "misled":
   go { trap_mislead() }
+  go { trap_without_tables() }
   go { trap_compute(100_000) }
   Goroutine.sleep(for: .milliseconds(100))
   trap(of: kind)

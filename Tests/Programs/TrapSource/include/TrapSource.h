@@ -25,6 +25,10 @@ int trap_malloc_was_held(void);
 void trap_compute(int milliseconds);
 /// Computes for ever with a frame pointer that leads nowhere, and unwind tables that believe in it.
 void trap_mislead(void);
+/// Computes for ever in a function that no unwind tables know.
+void trap_without_tables(void);
+/// Has `signal` fault in its handler, on the signal stack, and raises it.
+void trap_in_handler(int signal);
 /// fork(); the child waits for a signal. Returns the child's id.
 int trap_fork(void);
 /// Makes standard error a pipe, and returns when the report of a trap has begun to come out of it. What came is copied
