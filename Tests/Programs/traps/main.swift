@@ -95,7 +95,10 @@ case "stopping":
   trap(of: kind)
 case "misled":
   go { trap_mislead() }
-  go { trap_without_tables() }
+  go {
+    trap_without_tables()
+    afterwards()
+  }
   go { trap_compute(100_000) }
   Goroutine.sleep(for: .milliseconds(100))
   trap(of: kind)
