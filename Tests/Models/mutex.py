@@ -184,16 +184,16 @@ class Model:
             lock, threads = here
             try:
                 self.check(lock, threads)
-                hasNext = False
+                has_next = False
                 for i in range(len(threads)):
                     for after, changed in self.steps(lock, threads, i):
-                        hasNext = True
+                        has_next = True
                         if isinstance(changed, Thread): changed = threads[:i] + (changed,) + threads[i + 1:]
                         there = (after, changed)
                         if there not in before:
                             before[there] = here
                             todo.append(there)
-                demand(hasNext or all(thread.at == "over" for thread in threads), "everybody sleeps")
+                demand(has_next or all(thread.at == "over" for thread in threads), "everybody sleeps")
             except Broken as broken:
                 way = []
                 while here:
