@@ -2,8 +2,8 @@ import ApusRuntime
 
 /// The runtime's knobs and figures.
 public enum Runtime {
-  /// How many processors run goroutines at once (`GOMAXPROCS`). Set, the world is stopped for it, from the next moment at
-  /// which every running goroutine comes to a scheduling point. Below 1 it is left as it is; above 1024 it is 1024.
+  /// How many processors run goroutines at once (`GOMAXPROCS`). Setting it stops the world for a moment, also goroutines that
+  /// compute. Below 1 it is left as it is; above 1024 it is 1024.
   public static var maxProcs: Int {
     get { ProcessorKnob.maxProcs }
     set { ProcessorKnob.setMaxProcs(newValue) }
