@@ -4,7 +4,9 @@ import ApusRuntime
 public struct Metric: Sendable {
   /// What a metric has for a value.
   public enum Value: Sendable, Hashable {
+    /// A count, or an amount in the unit that the name ends with.
     case integer(UInt64)
+    /// The same where it may lie between two integers.
     case real(Double)
   }
 
