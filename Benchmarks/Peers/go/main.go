@@ -446,12 +446,8 @@ func blocking() {
 	report("blocking", n, d, 64*n, fmt.Sprintf("total_ms=%.1f chunks_per_s=%.0f threads=%d", d.Seconds()*1e3, float64(chunks.Load())/d.Seconds(), statusKB("Threads")))
 }
 
-func hog() {
-	def(4)
-	T := time.Duration(secs) * time.Second
-	var wg sync.WaitGroup
-	start := time.Now()
-	var chunks atomic.Int64
+// startHogs starts n goroutines that compute until T after start, and add what they got done to chunks.
+func startHogs(wg *sync.WaitGroup, chunks *atomic.Int64, start time.Time, T time.Duration) {
 	for range n {
 		wg.Add(1)
 		go func() {
@@ -465,6 +461,15 @@ func hog() {
 			wg.Done()
 		}()
 	}
+}
+
+func hog() {
+	def(4)
+	T := time.Duration(secs) * time.Second
+	var wg sync.WaitGroup
+	start := time.Now()
+	var chunks atomic.Int64
+	startHogs(&wg, &chunks, start, T)
 	var late []int64
 	wg.Add(1)
 	go func() {
@@ -502,19 +507,7 @@ func ioHog() {
 	}()
 	start := time.Now()
 	var chunks atomic.Int64
-	for range n {
-		wg.Add(1)
-		go func() {
-			x, k := uint64(1), 0
-			for time.Since(start) < T {
-				x = chunk(x)
-				k++
-			}
-			sink.Add(x)
-			chunks.Add(int64(k))
-			wg.Done()
-		}()
-	}
+	startHogs(&wg, &chunks, start, T)
 	var trips []int64
 	wg.Add(1)
 	go func() {

@@ -24,7 +24,7 @@ enum ThreadState {
   /// The same, and in order: what the caller wrote before is seen by the thread when it wakes, and what that wrote before
   /// it fell asleep is seen by the caller.
   static func sleepsInOrder(_ m: MRef) -> Bool {
-    if source == .statFile && apus_membarrier() < 0 { return false }
+    if source == .statFile && !ThreadBarrier.run() { return false }
     return sleeps(m)
   }
 

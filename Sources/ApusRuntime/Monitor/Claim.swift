@@ -65,7 +65,7 @@ enum Claim {
     else { return false }
     let sleeps: Bool
     if told {
-      sleeps = apus_membarrier() >= 0 && apus_m_peek_told(m.cM) != 0
+      sleeps = ThreadBarrier.run() && apus_m_peek_told(m.cM) != 0
     } else {
       sleeps = ThreadState.sleepsInOrder(m)
     }
