@@ -42,12 +42,6 @@ struct BoundedText {
   }
 
   private mutating func add(_ number: UInt64, radix: UInt64) {
-    var place: UInt64 = 1
-    while number / place >= radix { place *= radix }
-    while place > 0 {
-      let digit = UInt8(truncatingIfNeeded: number / place % radix)
-      add(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
-      place /= radix
-    }
+    Digits.each(of: number, radix: radix) { add(byte: $0) }
   }
 }

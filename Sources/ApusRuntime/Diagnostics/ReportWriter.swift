@@ -94,13 +94,7 @@ struct ReportWriter: ~Copyable {
   }
 
   private mutating func write(_ number: UInt64, radix: UInt64) {
-    var place: UInt64 = 1
-    while number / place >= radix { place *= radix }
-    while place > 0 {
-      let digit = UInt8(truncatingIfNeeded: number / place % radix)
-      write(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
-      place /= radix
-    }
+    Digits.each(of: number, radix: radix) { write(byte: $0) }
   }
 
   /// Hands the gathered text on.
