@@ -198,12 +198,13 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
   apus_m *m = (apus_m *)apus_current_m();
   // Threads that the runtime does not know, and those that have ended in its eyes.
   if (m != NULL) {
-    apus_restart_call(context);
+    void *rest = apus_restart_call(m, context);
     if (m->head.locks != 0) {
       m->head.pending = 1;
     } else if (!scheduler()->async_preempt_off) {
       consider(m, stack_pointer(context), context);
     }
+    apus_restart_update(m, rest);
   }
   errno = saved_errno;
 }
@@ -239,6 +240,7 @@ __attribute__((noinline)) void apus_m_wait_for_p(apus_m *m) {
 // MARK: the signal
 
 int apus_preempt_install(void) {
+  apus_restart_prepare();
   struct sigaction action = {.sa_sigaction = on_preempt, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
   // A stopped thread takes no signal: its handler would run on a goroutine that nobody has scheduled. The process's
   // signals go to its other threads.

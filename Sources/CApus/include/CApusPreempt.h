@@ -54,8 +54,13 @@ unsigned apus_spare_place(void);
 int apus_preempt_install(void);
 #define APUS_PREEMPT_SIGNAL 23  // SIGURG: ignored by default, and nobody's convention, as in Go
 
-/// Has the system call that the signal has interrupted in `ucontext`, if one was, begin again when the handler returns.
-void apus_restart_call(void *ucontext);
+/// Has the system call that the signal has interrupted in `ucontext`, if one was, begin again when the handler of the
+/// calling thread, `m`, returns: where what is left of its time lies, which `apus_restart_update` is to bring up to date
+/// before; NULL for no such time.
+void *apus_restart_call(apus_m *m, void *ucontext);
+void apus_restart_update(apus_m *m, void *time);
+/// Once, before the first signal: asks what the kernel has.
+void apus_restart_prepare(void);
 
 /// Sends the signal to one thread of this process.
 int apus_preempt_send(int32_t tid);
