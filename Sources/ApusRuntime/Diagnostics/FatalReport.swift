@@ -37,6 +37,15 @@ package enum FatalReport {
     fail(Failure(kind: "panic: ", reason: reason, address: apus_return_address()))
   }
 
+  /// The same with a reason that is made up at run time. The caller may allocate; the report does not.
+  @inline(never)
+  package static func panic(_ reason: String) -> Never {
+    let address = apus_return_address()
+    reason.withCString { text in
+      fail(Failure(kind: "panic: ", reason: "", address: address, text: text))
+    }
+  }
+
   /// Ends the process for a failure of the runtime or one that it cannot go on after: `fatal error: ` and `reason`,
   /// then the calling goroutine's frames.
   @inline(never)
@@ -73,6 +82,38 @@ package enum FatalReport {
     finish(Failure(kind: "fatal error: ", reason: "newosproc", address: apus_return_address(), isRuntimes: true))
   }
 
+  /// Ends the process because the managed heap cannot have `bytes` more; `inUse`: what it has.
+  static func outOfMemory(bytes: Int, inUse: Int) -> Never {
+    claim()
+    var writer = ReportWriter()
+    writer.write("runtime: out of memory: cannot allocate ")
+    writer.write(UInt64(max(bytes, 0)))
+    writer.write("-byte block (")
+    writer.write(UInt64(inUse))
+    writer.write(" in use)\n")
+    finish(Failure(kind: "fatal error: ", reason: "out of memory", address: apus_return_address(), isRuntimes: true))
+  }
+
+  /// Ends the process because `GODEBUG=heapcheck=1` has found `what` in the managed heap: at an address, for a link with the
+  /// address that it leads to.
+  static func heapIsBroken(_ what: StaticString, _ address: UInt, _ target: UInt?) -> Never {
+    claim()
+    var writer = ReportWriter()
+    writer.write("runtime: heapcheck: ")
+    if target != nil { writer.write("a link ") }
+    writer.write(what)
+    writer.write(", at ")
+    writer.write(hex: address)
+    if let target {
+      writer.write(" to ")
+      writer.write(hex: target)
+    }
+    writer.write("\n")
+    finish(
+      Failure(
+        kind: "fatal error: ", reason: "managed heap is broken", address: apus_return_address(), isRuntimes: true))
+  }
+
   private static func claim() {
     apus_report_claim()
     apus_watchdog(watchdogSeconds, APUS_FATAL_STATUS)
@@ -101,6 +142,8 @@ package enum FatalReport {
     var address: UInt
     /// The runtime's fault, or at least its limit: its frames are of interest.
     var isRuntimes = false
+    /// What comes after `reason`.
+    var text: UnsafePointer<CChar>?
     /// No goroutine is to blame more than another.
     var showsAll = false
   }
@@ -128,6 +171,7 @@ package enum FatalReport {
     var dump = GoroutineDump(to: .standardError, showsRuntime: failure.isRuntimes || level >= .system)
     dump.writer.write(failure.kind)
     dump.writer.write(failure.reason)
+    if let text = failure.text { dump.writer.write(text) }
     dump.writer.write("\n")
     if level > .none {
       if !failure.showsAll || dump.showsRuntime {

@@ -69,7 +69,8 @@ public struct G: ~Copyable {
   package internal(set) var creator: UInt64 = 0
   /// Its place in the queue of what it waits for. One is enough for everything but `select`.
   public var waiter: Waiter
-  var lockCount: Int32 = 0
+  /// See `lockCount` and `isInHeapScope`.
+  private var ownCounts: UInt32 = 0
   /// A foreign thread sleeps here.
   let foreignNote = Note()
   init(_ address: GRef, kind: GKind) {
@@ -79,12 +80,31 @@ public struct G: ~Copyable {
 
   /// The state. Only whoever has the goroutine writes it; others read a value that may be old.
   var status: GStatus {
-    GStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped
+    GStatus(rawValue: statusWord.load(ordering: .relaxed) & Self.statusMask).unsafelyUnwrapped
   }
+
+  /// The part of `statusWord` that is the state. The rest is the number of the collection that has scanned the goroutine's
+  /// stack since the state was written (`StackRoots`), added while the world stands still.
+  static var statusMask: UInt32 { 0xff }
+
+  static func scanStamp(cycle: UInt32) -> UInt32 { cycle << 8 }
 
   @inline(__always)
   func setStatus(_ status: GStatus) {
     statusWord.store(status.rawValue, ordering: .relaxed)
+  }
+
+  /// How often it is locked to its thread. The goroutine's own, as the next one is.
+  var lockCount: Int32 {
+    get { Int32(truncatingIfNeeded: ownCounts >> 1) }
+    set { ownCounts = UInt32(newValue) << 1 | ownCounts & 1 }
+  }
+
+  /// It is in a `withHeap`, and its stack may hold references to managed objects (`HeapScopes`). Changed inside sections
+  /// with a P, so it stays as it is while the world stands still.
+  var isInHeapScope: Bool {
+    get { ownCounts & 1 != 0 }
+    set { ownCounts = ownCounts & ~1 | (newValue ? 1 : 0) }
   }
 
   /// `needsCare`'s bits.
