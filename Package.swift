@@ -14,6 +14,7 @@ let package = Package(
     .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusPreemptionPoints", targets: ["ApusPreemptionPoints"]),
     .library(name: "ApusNet", targets: ["ApusNet"]),
+    .library(name: "ApusHeap", targets: ["ApusHeap"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -30,6 +31,11 @@ let package = Package(
     .target(name: "ApusPreemptionPoints", dependencies: ["CApus"]),
     .target(name: "Apus", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .target(name: "ApusNet", dependencies: ["Apus", "ApusRuntime", "CApus"], swiftSettings: settings),
+    // `Lifetimes` is for writing down how long a returned reference lives. Those who use the module need it only to write
+    // such functions of their own.
+    .target(
+      name: "ApusHeap", dependencies: ["Apus", "ApusRuntime", "CApus"],
+      swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
