@@ -92,6 +92,9 @@ let package = Package(
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(
       name: "ApusTests", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(
+      name: "ApusHeapTests", dependencies: ["Apus", "ApusHeap", "ApusRuntime", "CApus", "CStress"],
+      swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )
