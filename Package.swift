@@ -24,6 +24,8 @@ let package = Package(
     .executable(name: "echo", targets: ["echo"]),
     .executable(name: "crawl", targets: ["crawl"]),
     .executable(name: "shutdown", targets: ["shutdown"]),
+    .executable(name: "graph", targets: ["graph"]),
+    .executable(name: "lru", targets: ["lru"]),
   ],
   targets: [
     .target(name: "CApus"),
@@ -37,11 +39,11 @@ let package = Package(
       name: "ApusHeap", dependencies: ["Apus", "ApusRuntime", "CApus"],
       swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     .executableTarget(
-      name: "apus-bench", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
+      name: "apus-bench", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
     .target(name: "CStress", path: "Benchmarks/CStress"),
     .executableTarget(
-      name: "apus-stress", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus", "CStress"],
+      name: "apus-stress", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime", "CApus", "CStress"],
       path: "Benchmarks/apus-stress",
       swiftSettings: settings),
     .executableTarget(
@@ -64,7 +66,16 @@ let package = Package(
       name: "shutdown", dependencies: ["Apus", "ApusNet"], path: "Examples/shutdown", exclude: ["expected.txt"],
       swiftSettings: settings),
     .executableTarget(
+      name: "graph", dependencies: ["Apus", "ApusHeap"], path: "Examples/graph", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "lru", dependencies: ["Apus", "ApusHeap"], path: "Examples/lru", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
+    .executableTarget(
+      name: "apus-heap-programs", dependencies: ["Apus", "ApusHeap", "CStress"], path: "Tests/Programs/heap",
+      swiftSettings: settings),
     .executableTarget(
       name: "apus-monitor", dependencies: ["Apus", "CApus", "CStress"], path: "Tests/Programs/monitor",
       swiftSettings: settings),

@@ -20,6 +20,7 @@ let stresses: [Stress] = [
   Stress("mutex", "a mutex held over yields, channels and other mutexes: never two at a time", mutex),
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
   Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
+  Stress("heap", "managed objects that move between tables, stacks, arrays and channels: none is lost", heapPayloads),
   Stress("hogs", "goroutines stopped inside malloc, print, locks and vector code: nothing is corrupted", hogs),
   Stress("blocking", "sleeps, pipes and child processes, told and untold, beside goroutines that compute", blocking),
   Stress("interruptions", "every call that sleeps, with signals and stopped worlds around it: no EINTR", interruptions),
