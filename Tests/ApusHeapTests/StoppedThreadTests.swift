@@ -146,6 +146,37 @@ extension ManagedHeapTests {
       #expect(ManagedHeap.statistics.collections > before)
     }
 
+    /// The goroutine has tested the barrier's flag before the cycle, is stopped, and stores in the middle of it.
+    @Test func aStoreThatWasTestedBeforeTheCycleIsSafe() {
+      typealias Chain = Moving.Chain
+      let lives = DrivenCollector.run {
+        let setting = Moving.Setting.make(length: 5000)
+        let (holds, ends) = (Ending(), Ending())
+        let group = WaitGroup()
+        group.go {
+          withHeap { heap in
+            setting.withEnds(heap) { first, last in
+              let payload = last.other!
+              let place = first.address + MemoryLayout<Chain>.offset(of: \.other)!
+              holds.hasCome.store(true, ordering: .releasing)
+              while !ends.hasCome.load(ordering: .acquiring) {}
+              apus_store_link(place, UInt(bitPattern: payload.address))
+              last.other = nil
+            }
+          }
+        }
+        while !holds.hasCome.load(ordering: .acquiring) { Goroutine.yield() }
+        DrivenCollector.begin()
+        // The first objects are scanned, the last ones are not.
+        DrivenCollector.mark(100 * 24)
+        ends.hasCome.store(true, ordering: .releasing)
+        group.wait()
+        DrivenCollector.end()
+        return setting.payloadLives()
+      }
+      #expect(lives)
+    }
+
     @Test func theHelperCollectsWhenNobodyDoes() {
       let collector = Collector.collector
       withHeap { heap in _ = heap.new(Held(number: 1)) }
