@@ -98,7 +98,7 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "AllocationCounter", dependencies: ["CApus"], path: "Tests/Programs/AllocationCounter"),
     .executableTarget(
-      name: "apus-allocations", dependencies: ["Apus", "ApusNet", "AllocationCounter"],
+      name: "apus-allocations", dependencies: ["Apus", "ApusNet", "ApusHeap", "AllocationCounter"],
       path: "Tests/Programs/allocations", swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(
