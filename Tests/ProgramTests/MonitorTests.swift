@@ -82,6 +82,28 @@ extension Programs {
       #expect(result.output == "5250\n", "\(result)")
     }
 
+    /// On one processor: goroutines on several may overtake each other for as long as the kernel leaves a thread standing.
+    @Test func sleepersWakeInTheOrderOfTheirTime() throws {
+      let result = try monitor(["sleepers-in-order"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      #expect(numbers(result) == Array(1...8), "\(result)")
+    }
+
+    /// Of those that are due when the thread comes, if it is late, the last one runs first (Go's `runnext`).
+    @Test func aftersArriveInOrder() throws {
+      let result = try monitor(["afters-in-order"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      var rest = numbers(result)[...]
+      var next = 1
+      while let last = rest.first, last >= next {
+        let batch = [last] + Array(next..<last)
+        #expect(Array(rest.prefix(batch.count)) == batch, "\(result)")
+        rest = rest.dropFirst(batch.count)
+        next = last + 1
+      }
+      #expect(next == 9 && rest.isEmpty, "\(result)")
+    }
+
     /// Where a processor is idle somebody waits for the clock, also when the thread that did has found work.
     @Test(arguments: [2, 8])
     func aSleeperWakesUpBesideTheOneThatWokeBefore(processors: Int) throws {
