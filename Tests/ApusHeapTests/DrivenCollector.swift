@@ -15,6 +15,8 @@ enum DrivenCollector {
     collector.pointee.isAutomatic.store(false, ordering: .sequentiallyConsistent)
     collector.pointee.workersAreOff.store(true, ordering: .sequentiallyConsistent)
     collector.pointee.assistsAreOff.store(true, ordering: .sequentiallyConsistent)
+    // A worker that was woken for the cycle before and comes late would mark in this one.
+    while !MarkWorkers.areAtRest { Goroutine.yield() }
     defer {
       collector.pointee.isAutomatic.store(true, ordering: .sequentiallyConsistent)
       collector.pointee.workersAreOff.store(false, ordering: .sequentiallyConsistent)

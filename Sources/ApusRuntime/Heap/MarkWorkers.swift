@@ -27,9 +27,17 @@ struct MarkWorkers: ~Copyable {
     withUnsafePointer(to: Collector.collector.pointee.workers) { $0 }
   }
 
+  /// A test wants no worker to mark. One that was woken before may still do so until `areAtRest`.
+  private static var areOff: Bool { Collector.collector.pointee.workersAreOff.load(ordering: .sequentiallyConsistent) }
+
+  /// All that exist wait for work.
+  package static var areAtRest: Bool {
+    workers.pointee.work.waiterCount == workers.pointee.started.load(ordering: .relaxed)
+  }
+
   /// There is something to mark: wakes as many as there are Ps, making them first.
   static func wake() {
-    if Collector.collector.pointee.workersAreOff.load(ordering: .relaxed) { return }
+    if areOff { return }
     let wanted = Int(sched.pointee.maxProcs.load(ordering: .relaxed))
     var have = workers.pointee.started.load(ordering: .relaxed)
     while have < wanted {
@@ -59,13 +67,14 @@ struct MarkWorkers: ~Copyable {
       workers.pointee.work.acquire(1, .markWorkerIdle)
       while markForASlice() { giveWay() }
       workers.pointee.awake.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      if areOff { continue }
       if MarkWork.isDone { _ = Collector.finish(waits: true) } else if MarkWork.hasWork { wake() }
     }
   }
 
   /// False when there is nothing to mark.
   private static func markForASlice() -> Bool {
-    if apus_is_marking() == 0 { return false }
+    if apus_is_marking() == 0 || areOff { return false }
     let start = Clock.nanotime()
     var hasMore = true
     var now = start
