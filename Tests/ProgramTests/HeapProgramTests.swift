@@ -85,6 +85,13 @@ extension Programs {
       #expect((numbers.last ?? 0) > 3, "\(result)")
     }
 
+    /// Whoever writes the line may have to wait for its reader: not with the processor.
+    @Test func gctraceHoldsNobodyUp() throws {
+      let result = try heap(["trace-waits"], ["GODEBUG": "gctrace=1", "GOMAXPROCS": "1"], timeout: .seconds(20))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output == "true 1\n", "\(result)")
+    }
+
     @Test func gctraceIsInGosFormat() throws {
       let result = try heap(["trace", "3"], ["GODEBUG": "gctrace=1", "GOMAXPROCS": "2"])
       #expect(result.status == 0, "\(result)")

@@ -11,6 +11,8 @@ struct ReportWriter: ~Copyable {
     case standardError
     /// Appended to an array, which its owner keeps in place.
     case text(UnsafeMutablePointer<[UInt8]>)
+    /// To memory of that size, and how much of it there is now; what has no room is lost.
+    case memory(UnsafeMutableRawBufferPointer, used: UnsafeMutablePointer<Int>)
   }
 
   private static let capacity = 4096
@@ -96,12 +98,19 @@ struct ReportWriter: ~Copyable {
       switch destination {
       case .standardError: Self.writeToStandardError(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
       case .text(let text): text.pointee.append(contentsOf: bytes.prefix(count))
+      case .memory(let memory, let used):
+        let piece = min(count, memory.count - used.pointee)
+        if piece <= 0 { return }
+        UnsafeMutableRawBufferPointer(rebasing: memory[used.pointee...])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix(piece)))
+        used.pointee += piece
       }
     }
     used = 0
   }
 
-  private static func writeToStandardError(_ bytes: UnsafeRawBufferPointer) {
+  /// Writes all of `bytes`, or as much as standard error takes.
+  static func writeToStandardError(_ bytes: UnsafeRawBufferPointer) {
     guard let start = bytes.baseAddress else { return }
     var written = 0
     while written < bytes.count {

@@ -12,24 +12,36 @@ import Synchronization
 enum GCTrace {
   static func write(_ figures: CycleFigures, cycle: UInt32) {
     if sched.pointee.knobs.gctrace == 0 { return }
-    // The text is gathered in a buffer on the stack, and a goroutine may have little of it.
+    // The writer gathers the text in a buffer on the stack, and a goroutine may have little of it. The goroutine writes
+    // the line itself, outside the section: it may have to wait for whoever reads it.
     var line = Line(figures: figures, cycle: cycle)
     SystemStack.run(&line) { argument in
       let line = argument.unsafelyUnwrapped.assumingMemoryBound(to: Line.self)
-      GCTrace.compose(line.pointee.figures, line.pointee.cycle)
+      withUnsafeMutablePointer(to: &line.pointee.used) { used in
+        withUnsafeMutableBytes(of: &line.pointee.text) { text in
+          GCTrace.compose(line.pointee.figures, line.pointee.cycle, to: .memory(text, used: used))
+        }
+      }
+    }
+    withUnsafeBytes(of: &line.text) { text in
+      Syscall.enter()
+      ReportWriter.writeToStandardError(UnsafeRawBufferPointer(rebasing: text.prefix(line.used)))
+      Syscall.exit()
     }
   }
 
   private struct Line {
     let figures: CycleFigures
     let cycle: UInt32
+    var text = InlineArray<512, UInt8>(repeating: 0)
+    var used = 0
   }
 
-  private static func compose(_ figures: CycleFigures, _ cycle: UInt32) {
+  private static func compose(_ figures: CycleFigures, _ cycle: UInt32, to destination: ReportWriter.Destination) {
     let procs = Int64(sched.pointee.maxProcs.load(ordering: .relaxed))
     let started = figures.end - sched.pointee.facts.startNanoseconds
     let concurrent = max(figures.end - figures.markStart - figures.laterPauses, 0)
-    var writer = ReportWriter()
+    var writer = ReportWriter(to: destination)
     writer.write("gc ")
     writer.write(UInt64(cycle))
     writer.write(" @")

@@ -35,6 +35,7 @@ func runMemory(_ scenario: String, _ size: Int) -> Bool {
   case "spike": spike(megabytes: size)
   case "limit": fillToLimit(megabytes: size)
   case "trace": collectOften(size)
+  case "trace-waits": collectBesideFullPipe()
   case "sleepers": sleepBesideCollections(milliseconds: size)
   case "too-large": askForTooMuch()
   case "memory-of-the-process": takeAllMemory()
@@ -84,6 +85,27 @@ private func collectOften(_ count: Int) {
       ManagedHeap.collect()
     }
   }
+}
+
+/// Standard error is a full pipe, so whoever writes a line to it waits. How often others come to their turn meanwhile, and
+/// how many collections there were.
+private func collectBesideFullPipe() {
+  var ends: [CInt] = [0, 0]
+  pipe(&ends)
+  _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
+  while write(ends[1], "x", 1) == 1 {}
+  _ = fcntl(ends[1], F_SETFL, 0)
+  dup2(ends[1], 2)
+  go { heap in
+    _ = heap.new(Leaf())
+    ManagedHeap.collect()
+  }
+  var turns = 0
+  while turns < 20 || ManagedHeap.statistics.collections == 0 {
+    Goroutine.sleep(for: .milliseconds(5))
+    turns += 1
+  }
+  print(turns >= 20, ManagedHeap.statistics.collections)
 }
 
 /// Wants more than the system gives.
