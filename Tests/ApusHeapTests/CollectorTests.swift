@@ -139,6 +139,15 @@ extension ManagedHeapTests {
       #expect(lives)
     }
 
+    @Test func everyCycleHasItsStamp() {
+      // What a state that was just written has besides: nothing.
+      for cycle: UInt32 in [0, 1, 0xff_fffe, 0xff_ffff, 0x100_0000, .max] {
+        #expect(G.scanStamp(cycle: cycle) & ~G.statusMask != 0)
+        #expect(G.scanStamp(cycle: cycle) & G.statusMask == 0)
+        #expect(G.scanStamp(cycle: cycle) != G.scanStamp(cycle: cycle &+ 1) || cycle == .max)
+      }
+    }
+
     @Test func newObjectsLiveThroughTheirCycle() {
       let seen = DrivenCollector.run {
         let holder = Shared<(root: Root<Chain>, weak: WeakRef<Chain>)?>(nil)

@@ -87,7 +87,9 @@ public struct G: ~Copyable {
   /// stack since the state was written (`StackRoots`), added while the world stands still.
   static var statusMask: UInt32 { 0xff }
 
-  static func scanStamp(cycle: UInt32) -> UInt32 { cycle << 8 }
+  /// Never 0, which stands for a stack that was not scanned. One that was is scanned again in the next cycle, so no stamp
+  /// is as old as the next one that looks like it.
+  static func scanStamp(cycle: UInt32) -> UInt32 { (cycle % 0xff_ffff &+ 1) << 8 }
 
   @inline(__always)
   func setStatus(_ status: GStatus) {
