@@ -158,6 +158,12 @@ int64_t apus_nanotime(apus_clock_gettime_fn function) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t apus_thread_time(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
 int64_t apus_write(int fd, const void *bytes, size_t count) {
   ssize_t r = write(fd, bytes, count);
   return r < 0 ? -errno : r;

@@ -45,31 +45,32 @@ struct Scavenger: ~Copyable {
       scavenger.pointee.isAwake.store(false, ordering: .releasing)
       scavenger.pointee.work.acquire(1, .scavengeWait)
       while isDue {
-        let start = Clock.nanotime()
-        if release(piece) == 0 { break }
-        let took = Clock.nanotime() - start
-        scavenger.pointee.spent.wrappingAdd(took, ordering: .relaxed)
-        Timers.sleep(until: Clock.nanotime() + took * (share - 1))
+        let released = release(piece)
+        if released.count == 0 { break }
+        scavenger.pointee.spent.wrappingAdd(released.time, ordering: .relaxed)
+        Timers.sleep(until: Clock.nanotime() + released.time * (share - 1))
       }
     }
   }
 
-  /// Gives up to `most` neighbouring free blocks back; how many it were.
-  private static func release(_ most: Int) -> Int {
+  /// Gives up to `most` neighbouring free blocks back; how many it were, and the nanoseconds that the thread has computed
+  /// for it (not those for which it waited for a CPU: on a busy machine the pauses after them would never end).
+  private static func release(_ most: Int) -> (count: Int, time: Int64) {
     let m = acquireM()
     defer { releaseM(m) }
-    guard let (index, count) = PageHeap.takeForRelease(most, on: m) else { return 0 }
+    let start = Clock.threadTime()
+    guard let (index, count) = PageHeap.takeForRelease(most, on: m) else { return (0, 0) }
     let address = UnsafeMutableRawPointer(bitPattern: heap.pointee.arena.address(ofBlock: index))
     _ = apus_madvise(address, count * HeapGeometry.blockSize, APUS_MADV_DONTNEED)
     PageHeap.returnReleased(index, count, on: m)
     scavenger.pointee.releasedBytes.wrappingAdd(count * HeapGeometry.blockSize, ordering: .relaxed)
-    return count
+    return (count, Clock.threadTime() - start)
   }
 
   /// Gives back everything that is free (the second half of Go's `FreeOSMemory`).
   static func releaseAll() {
     // In pieces of 2 MB: each is a section.
-    while release(64) > 0 {}
+    while release(64).count > 0 {}
   }
 
   /// Makes room for `count` more blocks below the limit, if there is one, out of what is free elsewhere. For a caller who
@@ -80,7 +81,7 @@ struct Scavenger: ~Copyable {
     while PageHeap.hasFreeMemory
       && (PageHeap.residentBlocks + count) * HeapGeometry.blockSize + heap.pointee.pacer.outside > limit
     {
-      if release(max(count, piece)) == 0 { return }
+      if release(max(count, piece)).count == 0 { return }
     }
   }
 }

@@ -51,6 +51,8 @@ static inline void apus_set_clock_function(uintptr_t address) {
 }
 /// Nanoseconds of CLOCK_MONOTONIC by `function` (the vDSO's), or by libc when it is NULL.
 int64_t apus_nanotime(apus_clock_gettime_fn function);
+/// The CPU time of the calling thread, in nanoseconds.
+int64_t apus_thread_time(void);
 
 // Files and output: raw, so that a fatal report works whatever state libc is in.
 int64_t apus_write(int fd, const void *bytes, size_t count);

@@ -44,7 +44,8 @@ func runMemory(_ scenario: String, _ size: Int) -> Bool {
   return true
 }
 
-/// A heap of so many megabytes that is dropped; then what the process has in memory, every tenth of a second.
+/// A heap of so many megabytes that is dropped; then how long it takes until the process has given three quarters of it
+/// back, and for how long the scavenger computed.
 private func spike(megabytes: Int) {
   let before = status("VmRSS")
   let group = WaitGroup()
@@ -56,15 +57,14 @@ private func spike(megabytes: Int) {
   group.wait()
   let peak = status("VmRSS")
   let start = ManagedHeap.statistics
+  let began = ContinuousClock.now
   ManagedHeap.collect()
-  var history: [Int] = []
-  for _ in 0..<50 {
-    Goroutine.sleep(for: .milliseconds(100))
-    history.append(status("VmRSS"))
+  while status("VmRSS") > before + (peak - before) / 4 && ContinuousClock.now - began < .seconds(60) {
+    Goroutine.sleep(for: .milliseconds(20))
   }
-  let end = ManagedHeap.statistics
-  let took = (end.scavengeTime - start.scavengeTime) / .milliseconds(1)
-  print("before \(before) peak \(peak) after \(history[0]) \(history[49]) scavenge \(took) of 5000 ms")
+  let elapsed = (ContinuousClock.now - began) / .microseconds(1)
+  let took = (ManagedHeap.statistics.scavengeTime - start.scavengeTime) / .microseconds(1)
+  print("before \(before) peak \(peak) after \(status("VmRSS")) scavenge \(Int(took)) of \(Int(elapsed)) us")
 }
 
 /// Lives with a third of `megabytes`, of which a quarter is new all the time, and makes garbage of ten times as much;
