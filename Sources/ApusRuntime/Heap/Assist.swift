@@ -27,14 +27,15 @@ enum Assist {
     let wanted = min(Double(debt) * ratio, 1e15)
     var work = Int(wanted) - takeCredit(upTo: Int(wanted))
     if work <= 0 { return }
-    let start = Clock.nanotime()
     var hasMore = true
+    var time: Int64 = 0
     while work > 0 && hasMore {
       let done = mark(min(work, sectionBytes), &hasMore)
-      if !hasMore && done == 0 { break }
-      work -= max(done, 1)
+      time += done.time
+      if !hasMore && done.bytes == 0 { break }
+      work -= max(done.bytes, 1)
     }
-    heap.pointee.pacer.assistTime.wrappingAdd(Clock.nanotime() - start, ordering: .relaxed)
+    heap.pointee.pacer.assistTime.wrappingAdd(time, ordering: .relaxed)
     if !hasMore && MarkWork.isDone { _ = Collector.finish(waits: false) }
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
@@ -53,14 +54,16 @@ enum Assist {
     return 0
   }
 
-  /// Marks about `bytes` in a section of its own; how much it was.
-  static func mark(_ bytes: Int, _ hasMore: inout Bool) -> Int {
+  /// Marks about `bytes` in a section of its own; how much it was, and the nanoseconds for which the thread computed. Not
+  /// those by the clock: between two sections the goroutine may be stopped for long, and others mark meanwhile.
+  static func mark(_ bytes: Int, _ hasMore: inout Bool) -> (bytes: Int, time: Int64) {
     let m = acquireM()
     defer { releaseM(m) }
     guard apus_is_marking() != 0, let p = m.pointee.p else {
       hasMore = false
-      return 0
+      return (0, 0)
     }
+    let start = Clock.threadTime()
     let active = withUnsafePointer(to: heap.pointee.markWork.active) { $0 }
     active.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
@@ -69,7 +72,7 @@ enum Assist {
     if hasMore { marker.end() } else { marker.endSharing() }
     p.pointee.heap.publishMarked()
     active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    return done
+    return (done, Clock.threadTime() - start)
   }
 }
 

@@ -75,15 +75,14 @@ struct MarkWorkers: ~Copyable {
   /// False when there is nothing to mark.
   private static func markForASlice() -> Bool {
     if apus_is_marking() == 0 || areOff { return false }
-    let start = Clock.nanotime()
     var hasMore = true
-    var now = start
-    while hasMore && now - start < slice {
+    var time: Int64 = 0
+    while hasMore && time < slice {
       let done = Assist.mark(sectionBytes, &hasMore)
-      heap.pointee.pacer.credit.wrappingAdd(done, ordering: .relaxed)
-      now = Clock.nanotime()
+      heap.pointee.pacer.credit.wrappingAdd(done.bytes, ordering: .relaxed)
+      time += done.time
     }
-    heap.pointee.pacer.workerTime.wrappingAdd(now - start, ordering: .relaxed)
+    heap.pointee.pacer.workerTime.wrappingAdd(time, ordering: .relaxed)
     return hasMore
   }
 
