@@ -62,6 +62,9 @@ struct Marker {
   @inline(__always)
   private mutating func push(_ address: UInt) {
     if buffer.pointee.count == MarkBuffer.capacity { replaceFull() }
+    // It is scanned soon, and may be in no cache; nor what lies behind it, which is often what it links to. (Measured:
+    // marking binary trees takes two thirds of the time. Of the object's own line alone it takes as long as without.)
+    apus_prefetch(address)
     buffer.entries[buffer.pointee.count] = address
     buffer.pointee.count &+= 1
   }
