@@ -15,6 +15,7 @@ let package = Package(
     .library(name: "ApusPreemptionPoints", targets: ["ApusPreemptionPoints"]),
     .library(name: "ApusNet", targets: ["ApusNet"]),
     .library(name: "ApusMetrics", targets: ["ApusMetrics"]),
+    .library(name: "ApusHeap", targets: ["ApusHeap"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -25,6 +26,8 @@ let package = Package(
     .executable(name: "crawl", targets: ["crawl"]),
     .executable(name: "shutdown", targets: ["shutdown"]),
     .executable(name: "tally", targets: ["tally"]),
+    .executable(name: "graph", targets: ["graph"]),
+    .executable(name: "lru", targets: ["lru"]),
   ],
   traits: [
     .default(enabledTraits: ["Metrics"]),
@@ -43,12 +46,17 @@ let package = Package(
         "Apus", .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
       ],
       swiftSettings: settings),
+    // `Lifetimes` is for writing down how long a returned reference lives. Those who use the module need it only to write
+    // such functions of their own.
+    .target(
+      name: "ApusHeap", dependencies: ["Apus", "ApusRuntime", "CApus"],
+      swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     .executableTarget(
-      name: "apus-bench", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
+      name: "apus-bench", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
     .target(name: "CStress", path: "Benchmarks/CStress"),
     .executableTarget(
-      name: "apus-stress", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus", "CStress"],
+      name: "apus-stress", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime", "CApus", "CStress"],
       path: "Benchmarks/apus-stress",
       swiftSettings: settings),
     .executableTarget(
@@ -74,7 +82,16 @@ let package = Package(
       name: "tally", dependencies: ["Apus", "ApusNet"], path: "Examples/tally", exclude: ["expected.txt"],
       swiftSettings: settings),
     .executableTarget(
+      name: "graph", dependencies: ["Apus", "ApusHeap"], path: "Examples/graph", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "lru", dependencies: ["Apus", "ApusHeap"], path: "Examples/lru", exclude: ["expected.txt"],
+      swiftSettings: settings),
+    .executableTarget(
       name: "apus-faults", dependencies: ["Apus"], path: "Tests/Programs/faults", swiftSettings: settings),
+    .executableTarget(
+      name: "apus-heap-programs", dependencies: ["Apus", "ApusHeap", "CStress"], path: "Tests/Programs/heap",
+      swiftSettings: settings),
     .executableTarget(
       name: "apus-monitor", dependencies: ["Apus", "CApus", "CStress"], path: "Tests/Programs/monitor",
       swiftSettings: settings),
@@ -101,7 +118,7 @@ let package = Package(
       name: "apus-traps", dependencies: ["Apus", "ApusRuntime", "TrapSource"], path: "Tests/Programs/traps",
       swiftSettings: settings),
     .executableTarget(
-      name: "apus-allocations", dependencies: ["Apus", "ApusNet", "AllocationCounter"],
+      name: "apus-allocations", dependencies: ["Apus", "ApusNet", "ApusHeap", "AllocationCounter"],
       path: "Tests/Programs/allocations", swiftSettings: settings),
     .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(
@@ -112,6 +129,9 @@ let package = Package(
         "Apus", "ApusMetrics",
         .product(name: "MetricsTestKit", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
       ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ApusHeapTests", dependencies: ["Apus", "ApusHeap", "ApusRuntime", "CApus", "CStress"],
       swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]

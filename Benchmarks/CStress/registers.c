@@ -63,6 +63,68 @@ int stress_vectors(uint64_t seed, uint64_t rounds) {
   return 1;
 }
 
+#if defined(__x86_64__)
+
+#define MASK "movabsq $0x5a5aa5a55a5aa5a5, %%rax\n"
+/// `*holds` = 1, and round and round until `*ends` is not 0.
+#define SPIN "movl $1, (%[holds])\n1: pause\ncmpl $0, (%[ends])\nje 1b\n"
+/// The word goes to its place, the other registers forget it, and it comes back.
+#define HOLD(put, get, ...)                               \
+  __asm__ volatile(MASK put SPIN get : [word] "+&r"(hidden) \
+                   : [holds] "r"(holds), [ends] "r"(ends) \
+                   : "rax", "memory", "cc", __VA_ARGS__)
+#define PUT(r) "movq %[word], %%" #r "\nxorq %%rax, %%" #r "\nxorl %k[word], %k[word]\n"
+#define GET(r) MASK "xorq %%" #r ", %%rax\nmovq %%rax, %[word]\nxorl %%eax, %%eax\nmovq %%rax, %%" #r "\n"
+
+uint64_t stress_hold(uint64_t hidden, int place, int *holds, const int *ends, int file) {
+  switch (place) {
+    case STRESS_SAVED_REGISTER: HOLD(PUT(r12), GET(r12), "r12"); return hidden;
+    case STRESS_SCRATCH_REGISTER: HOLD(PUT(r9), GET(r9), "r9"); return hidden;
+    case STRESS_VECTOR:
+      HOLD("xorq %%rax, %[word]\nmovq %[word], %%xmm7\nxorl %k[word], %k[word]\n",
+           "movq %%xmm7, %[word]\n" MASK "xorq %%rax, %[word]\npxor %%xmm7, %%xmm7\n", "xmm7");
+      return hidden;
+    case STRESS_WIDE_VECTOR:
+      if (!__builtin_cpu_supports("avx")) {
+        *holds = 1;
+        return 0;
+      }
+      HOLD("xorq %%rax, %[word]\nmovq %[word], %%xmm7\nxorl %k[word], %k[word]\n"
+           "vinsertf128 $1, %%xmm7, %%ymm7, %%ymm7\n"
+           "vpxor %%xmm6, %%xmm6, %%xmm6\nvinsertf128 $0, %%xmm6, %%ymm7, %%ymm7\n",
+           "vextractf128 $1, %%ymm7, %%xmm7\nmovq %%xmm7, %[word]\n" MASK "xorq %%rax, %[word]\nvzeroall\n", "xmm0",
+           "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+           "xmm14", "xmm15");
+      return hidden;
+    case STRESS_SLEEPING: {
+      char byte;
+      __asm__ volatile(MASK PUT(r12)
+                       "movl $1, (%[holds])\nmovl %[file], %%edi\nmovq %[byte], %%rsi\nmovl $1, %%edx\n"
+                       "xorl %%eax, %%eax\nsyscall\n" GET(r12)
+                       : [word] "+&r"(hidden)
+                       : [holds] "r"(holds), [file] "r"(file), [byte] "r"(&byte)
+                       : "rax", "rcx", "rdx", "rsi", "rdi", "r11", "r12", "memory", "cc");
+      return hidden;
+    }
+    default: return 0;
+  }
+}
+
+#else
+
+uint64_t stress_hold(uint64_t hidden, int place, int *holds, const int *ends, int file) {
+  (void)hidden, (void)place, (void)ends, (void)file;
+  *holds = 1;
+  return 0;
+}
+
+#endif
+
+__attribute__((noinline)) void stress_wipe_stack(void) {
+  volatile char bytes[16384];
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = 0;
+}
+
 static FILE *spoken;
 
 void stress_silence(void) {

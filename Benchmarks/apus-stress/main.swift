@@ -21,6 +21,7 @@ let stresses: [Stress] = [
   Stress("calm-mutex", "a mutex that nobody waits for, and then somebody does: no wake-up lost", calmMutex),
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
   Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
+  Stress("heap", "managed objects that move between tables, stacks, arrays and channels: none is lost", heapPayloads),
   Stress("hogs", "goroutines stopped inside malloc, print, locks and vector code: nothing is corrupted", hogs),
   Stress("blocking", "sleeps, pipes and child processes, told and untold, beside goroutines that compute", blocking),
   Stress("interruptions", "every call that sleeps, with signals and stopped worlds around it: no EINTR", interruptions),

@@ -26,6 +26,8 @@
 
 void *apus_sched_state = NULL;
 _Bool apus_started = 0;
+uint8_t apus_marking = 0;
+uint64_t apus_empty_heap_entries[256];
 
 __thread apus_m_head *apus_tls_m __attribute__((tls_model("initial-exec"))) = NULL;
 
@@ -157,6 +159,12 @@ int64_t apus_unix_time(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+int64_t apus_thread_time(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
 int64_t apus_write(int fd, const void *bytes, size_t count) {

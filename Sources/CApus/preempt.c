@@ -192,6 +192,33 @@ static uintptr_t stack_pointer(const ucontext_t *context) {
 #endif
 }
 
+void apus_context_extent(const void *data, uintptr_t *start, uintptr_t *end) {
+  const ucontext_t *context = data;
+  *start = *end = 0;
+  if (context == NULL) return;
+  // The kernel has written the context, the information and the vector registers to one stack, in this order.
+  *start = (uintptr_t)context;
+#if defined(__x86_64__)
+  *end = *start + offsetof(ucontext_t, uc_sigmask);
+  const struct _libc_fpstate *vectors = context->uc_mcontext.fpregs;
+  if (vectors != NULL) {
+    // Behind the 512 bytes of fxsave: how much xsave has written, if that is what wrote it.
+    const uint32_t *software = (const uint32_t *)((const char *)vectors + 464);
+    uintptr_t size = software[0] == 0x46505853 ? software[1] : 512;
+    *end = ((uintptr_t)vectors + size) & ~(uintptr_t)7;
+  }
+#elif defined(__aarch64__)
+  *end = (uintptr_t)&context->uc_mcontext + sizeof context->uc_mcontext;
+#endif
+}
+
+/// With asyncpreemptoff=1 the signal stops nobody, but for a thread without a P while the world stands: who reads the
+/// memory of goroutines has to know its registers.
+static _Bool may_stop(apus_sched_head *s, apus_m *m) {
+  return !s->async_preempt_off || (__atomic_load_n(&m->words.claim, __ATOMIC_RELAXED) == APUS_P_LOST &&
+                                   __atomic_load_n(&s->stopping, __ATOMIC_RELAXED) == 2);
+}
+
 static void on_preempt(int signal, siginfo_t *info, void *data) {
   (void)signal;
   (void)info;
@@ -200,13 +227,14 @@ static void on_preempt(int signal, siginfo_t *info, void *data) {
   apus_m *m = (apus_m *)apus_current_m();
   // Threads that the runtime does not know, and those that have ended in its eyes.
   if (m != NULL) {
-    apus_restart_call(context);
+    void *rest = apus_restart_call(m, context);
     apus_answer(m, context);
     if (m->head.locks != 0) {
       m->head.pending = 1;
-    } else if (!scheduler()->async_preempt_off) {
+    } else if (may_stop(scheduler(), m)) {
       consider(m, stack_pointer(context), context);
     }
+    apus_restart_update(m, rest);
   }
   errno = saved_errno;
 }
@@ -242,6 +270,7 @@ __attribute__((noinline)) void apus_m_wait_for_p(apus_m *m) {
 // MARK: the signal
 
 int apus_preempt_install(void) {
+  apus_restart_prepare();
   struct sigaction action = {.sa_sigaction = on_preempt, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
   // A stopped thread takes no signal: its handler would run on a goroutine that nobody has scheduled. The process's
   // signals go to its other threads.

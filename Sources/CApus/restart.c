@@ -3,10 +3,12 @@
 // is to blame for.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -119,7 +121,9 @@ enum { WINDOW = 40, PADDING = 16 };
 /// into rax, where it was; but the instruction that put it there is one of the last before.
 ///
 /// `code` is a copy of `count` bytes up to there, and some more.
-static int64_t call_number(const uint8_t *code, int count, const greg_t *registers) {
+///
+/// `source`: the register that it came from, by its number in the machine code; -1 when it stood in the instruction.
+static int64_t call_number(const uint8_t *code, int count, const greg_t *registers, int *source) {
   int64_t found = -1;
   // Each place from which instructions lead to the end, of which the first and no other sets rax.
   for (int start = 0; start < count; start++) {
@@ -137,6 +141,7 @@ static int64_t call_number(const uint8_t *code, int count, const greg_t *registe
     int64_t number = setter.number >= 0 ? setter.number : (int64_t)(uint32_t)registers[places[setter.source]];
     if (number >= 1024 || (found >= 0 && found != number)) return -1;
     found = number;
+    *source = setter.number >= 0 ? -1 : setter.source;
     // Not from within the same instruction, behind its prefix.
     start += setter.length - 1;
   }
@@ -157,33 +162,160 @@ static int copy_code(uint8_t *code, uintptr_t end, int count) {
   return count;
 }
 
+// MARK: what is left of a time
+
+/// The kernel has epoll_pwait2 (Linux 5.11).
+static _Bool has_epoll_pwait2;
+
+void apus_restart_prepare(void) {
+  int saved_errno = errno;
+  has_epoll_pwait2 = syscall(SYS_epoll_pwait2, -1, NULL, 0, NULL, NULL, 0) < 0 && (errno == EBADF || errno == EINVAL);
+  errno = saved_errno;
+}
+
+static int64_t now(void) { return apus_nanotime(apus_clock_function()); }
+
+static struct timespec in_ns(int64_t ns) {
+  return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+/// The nanoseconds of `time`, -1 for more than can be counted and for none.
+static int64_t nanoseconds(const struct timespec *time) {
+  if (time == NULL || time->tv_sec < 0 || time->tv_sec > INT32_MAX) return -1;
+  return time->tv_sec * INT64_C(1000000000) + time->tv_nsec;
+}
+
+_Static_assert(sizeof(struct timespec) == sizeof(((apus_m_head *)0)->restart_time), "a time is two words");
+
+static struct timespec *own_time(apus_m *m) { return (struct timespec *)m->head.restart_time; }
+
+/// Has the call wait for `left` ns from now, or, where its time is the one that was left here before, for the rest of it:
+/// where the time lies. NULL when it is to begin as it is.
+static struct timespec *set_time(apus_m *m, greg_t *argument, int64_t left) {
+  if (*argument == (greg_t)own_time(m)) {
+    left = m->head.restart_end - now();
+    if (left < 0) left = 0;
+  } else {
+    if (left < 0) return NULL;
+    m->head.restart_end = now() + left;
+  }
+  *own_time(m) = in_ns(left);
+  *argument = (greg_t)own_time(m);
+  return own_time(m);
+}
+
+/// The same for a time in memory: what was left in `rest`, where the kernel has just written it, or else the whole.
+static struct timespec *set_time_of(apus_m *m, greg_t *argument, const struct timespec *rest) {
+  return set_time(m, argument, nanoseconds(rest != NULL ? rest : (const struct timespec *)*argument));
+}
+
+/// A call whose own argument the kernel has just made what is left: libc's copy, near the stack pointer. Elsewhere it may
+/// be read-only.
+static struct timespec *keep_time(apus_m *m, const greg_t *registers, int argument) {
+  struct timespec *time = (struct timespec *)registers[argument];
+  if ((uintptr_t)time - (uintptr_t)registers[REG_RSP] > 4096) return NULL;
+  int64_t left = nanoseconds(time);
+  if (left < 0) return NULL;
+  m->head.restart_end = now() + left;
+  return time;
+}
+
+/// A call with a relative time, `*number`: where what is left of the time lies from now on, in the M or in the call's own
+/// argument. The call may get another argument, or become its newer form. NULL when it begins as it is.
+///
+/// Nobody knows when the call began that is interrupted for the first time, unless the kernel tells what is left. So it
+/// may last twice as long at the most, if it is interrupted shortly before its end; from then on its end is known, however
+/// often it is interrupted.
+static struct timespec *set_rest(apus_m *m, greg_t *registers, int64_t *number) {
+  greg_t *second = &registers[REG_RSI], *third = &registers[REG_RDX], *fourth = &registers[REG_R10];
+  const greg_t own = (greg_t)own_time(m);
+  switch (*number) {
+    case SYS_nanosleep: return set_time_of(m, &registers[REG_RDI], (const struct timespec *)*second);
+    case SYS_clock_nanosleep: {
+      greg_t clock = registers[REG_RDI];
+      _Bool passes = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_TAI;
+      if (!passes || (*second & TIMER_ABSTIME) != 0) return NULL;
+      return set_time_of(m, third, (const struct timespec *)*fourth);
+    }
+    case SYS_poll: {
+      // Once it has a time here it is ppoll; the code still shows the other number.
+      if (*third != own && (int)*third <= 0) return NULL;
+      *fourth = 0;
+      registers[REG_R8] = sizeof(uint64_t);
+      *number = SYS_ppoll;
+      return set_time(m, third, (int)*third * INT64_C(1000000));
+    }
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+      if (!has_epoll_pwait2 || (*fourth != own && (int)*fourth <= 0)) return NULL;
+      if (*number == SYS_epoll_wait) registers[REG_R8] = registers[REG_R9] = 0;
+      *number = SYS_epoll_pwait2;
+      return set_time(m, fourth, (int)*fourth * INT64_C(1000000));
+    case SYS_epoll_pwait2: return *fourth == 0 ? NULL : set_time_of(m, fourth, NULL);
+    case SYS_futex:
+      // To an absolute time, which the next interruption leaves as it is.
+      if ((*second & ~(greg_t)FUTEX_PRIVATE_FLAG) == FUTEX_WAIT && *fourth != 0 && set_time_of(m, fourth, NULL)) {
+        *own_time(m) = in_ns(m->head.restart_end);
+        *second = FUTEX_WAIT_BITSET | (*second & FUTEX_PRIVATE_FLAG);
+        registers[REG_R9] = FUTEX_BITSET_MATCH_ANY;
+      }
+      return NULL;
+    case SYS_ppoll: return keep_time(m, registers, REG_RDX);
+    // Of select itself, too, which libc makes of it.
+    case SYS_pselect6: return keep_time(m, registers, REG_R8);
+    default: return NULL;
+  }
+}
+
+void apus_restart_update(apus_m *m, void *time) {
+  if (time == NULL) return;
+  int64_t left = m->head.restart_end - now();
+  *(struct timespec *)time = in_ns(left < 0 ? 0 : left);
+}
+
 /// The context shows it: rax is -EINTR, and the instruction before is `syscall`. The registers of the arguments are those
 /// of the call.
 ///
-/// A sleep or a wait for a relative time begins anew, so it may last longer: allowed by its contract. A handler of the
-/// program's that has just returned there is not seen: its EINTR is lost.
-void apus_restart_call(void *data) {
+/// A call with a timeout that is not in `set_rest` (of a socket, a semaphore, sigtimedwait) begins anew, so it may last
+/// longer: allowed by its contract. A handler of the program's that has just returned there is not seen: its EINTR is lost.
+void *apus_restart_call(apus_m *m, void *data) {
   ucontext_t *context = data;
   greg_t *registers = context->uc_mcontext.gregs;
-  if (registers[REG_RAX] != -EINTR) return;
+  if (registers[REG_RAX] != -EINTR) return NULL;
   uint8_t code[WINDOW + PADDING] = {0};
   uintptr_t pc = (uintptr_t)registers[REG_RIP];
   int count = copy_code(code, pc, WINDOW) - 2;
-  if (count <= 0 || code[count] != 0x0f || code[count + 1] != 0x05) return;
-  int64_t number = call_number(code, count, registers);
-  if (number < 0 || awaits_signal(context)) return;
+  if (count <= 0 || code[count] != 0x0f || code[count + 1] != 0x05) return NULL;
+  int source = -1;
+  int64_t number = call_number(code, count, registers, &source);
+  if (number < 0 || awaits_signal(context)) return NULL;
   if (number == SYS_close) {
     // The descriptor is free all the same, and may be somebody else's by now.
     registers[REG_RAX] = 0;
-    return;
+    return NULL;
   }
+  // The number must not be in one of the registers that change: it is looked for there the next time.
+  _Bool is_kept = source < 0 || places[source] == REG_RBX || places[source] == REG_RBP || source >= 12;
+  struct timespec *rest = is_kept ? set_rest(m, registers, &number) : NULL;
   registers[REG_RAX] = number;
   registers[REG_RIP] -= 2;
+  return rest;
 }
 
 #else
 
 // On aarch64 the first argument's register holds the result by now: such a call returns EINTR, as it may for any signal.
-void apus_restart_call(void *context) { (void)context; }
+void *apus_restart_call(apus_m *m, void *context) {
+  (void)m;
+  (void)context;
+  return NULL;
+}
+
+void apus_restart_update(apus_m *m, void *time) {
+  (void)m;
+  (void)time;
+}
+
+void apus_restart_prepare(void) {}
 
 #endif

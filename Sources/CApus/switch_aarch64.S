@@ -166,6 +166,59 @@ apus_call_on_stack:                     // (x0: top, x1: body, x2: argument)
         ret
         .cfi_endproc
         .size   apus_call_on_stack, .-apus_call_on_stack
+
+        .globl  apus_system_stack
+        .hidden apus_system_stack
+        .type   apus_system_stack, @function
+        .p2align 4
+apus_system_stack:                      // (x0: where to save the stack pointer, x1: top, x2: body, x3: argument)
+        .cfi_startproc
+        stp     x29, x30, [sp, #-16]!
+        .cfi_adjust_cfa_offset 16
+        .cfi_rel_offset x29, 0
+        .cfi_rel_offset x30, 8
+        mov     x29, sp
+        .cfi_def_cfa_register x29
+        stp     x19, x20, [sp, #-144]!
+        .cfi_offset x19, -160
+        .cfi_offset x20, -152
+        stp     x21, x22, [sp, #16]
+        .cfi_offset x21, -144
+        .cfi_offset x22, -136
+        stp     x23, x24, [sp, #32]
+        .cfi_offset x23, -128
+        .cfi_offset x24, -120
+        stp     x25, x26, [sp, #48]
+        .cfi_offset x25, -112
+        .cfi_offset x26, -104
+        stp     x27, x28, [sp, #64]
+        .cfi_offset x27, -96
+        .cfi_offset x28, -88
+        stp     d8, d9, [sp, #80]
+        stp     d10, d11, [sp, #96]
+        stp     d12, d13, [sp, #112]
+        stp     d14, d15, [sp, #128]
+        mov     x9, sp
+        str     x9, [x0]
+        and     sp, x1, #-16
+        mov     x0, x3
+        blr     x2
+        sub     sp, x29, #144
+        ldp     d14, d15, [sp, #128]
+        ldp     d12, d13, [sp, #112]
+        ldp     d10, d11, [sp, #96]
+        ldp     d8, d9, [sp, #80]
+        ldp     x27, x28, [sp, #64]
+        ldp     x25, x26, [sp, #48]
+        ldp     x23, x24, [sp, #32]
+        ldp     x21, x22, [sp, #16]
+        ldp     x19, x20, [sp], #144
+        .cfi_def_cfa sp, 16
+        ldp     x29, x30, [sp], #16
+        .cfi_adjust_cfa_offset -16
+        ret
+        .cfi_endproc
+        .size   apus_system_stack, .-apus_system_stack
 #endif
 
         // Outside the condition: an object without it, an empty one too, makes some linkers ask for executable stacks.

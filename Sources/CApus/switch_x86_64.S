@@ -150,6 +150,44 @@ apus_call_on_stack:                     // (rdi: top, rsi: body, rdx: argument)
         retq
         .cfi_endproc
         .size   apus_call_on_stack, .-apus_call_on_stack
+
+        .globl  apus_system_stack
+        .hidden apus_system_stack
+        .type   apus_system_stack, @function
+        .p2align 4
+apus_system_stack:                      // (rdi: where to save the stack pointer, rsi: top, rdx: body, rcx: argument)
+        .cfi_startproc
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbp, 0
+        movq    %rsp, %rbp
+        .cfi_def_cfa_register %rbp
+        pushq   %rbx
+        .cfi_offset %rbx, -24
+        pushq   %r12
+        .cfi_offset %r12, -32
+        pushq   %r13
+        .cfi_offset %r13, -40
+        pushq   %r14
+        .cfi_offset %r14, -48
+        pushq   %r15
+        .cfi_offset %r15, -56
+        movq    %rsp, (%rdi)
+        movq    %rsi, %rsp
+        andq    $-16, %rsp
+        movq    %rcx, %rdi
+        callq   *%rdx
+        leaq    -40(%rbp), %rsp
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbx
+        popq    %rbp
+        .cfi_def_cfa %rsp, 8
+        retq
+        .cfi_endproc
+        .size   apus_system_stack, .-apus_system_stack
 #endif
 
         // Outside the condition: an object without it, an empty one too, makes some linkers ask for executable stacks.

@@ -78,8 +78,9 @@ private struct BootStep {
   static let expectedNames: [Substring] = [
     "_rt0_amd64_linux", "rt0_go", "stackguard", "cpuinfo", "settls", "check", "args", "sysargs",
     "vdso_init_from_sysinfo_ehdr", "vdso_parse_symbols", "osinit", "getproccount", "schedinit", "tracebackinit",
-    "moduledataverify", "stackinit", "mcommoninit", "alginit", "itabsinit", "msigsave", "goargs", "goenvs",
-    "parsedebugvars", "procresize", "newproc", "newproc1", "mstart", "mstart1", "minit", "schedule", "execute",
-    "gogo", "main", "main_init", "main_main", "exit",
+    "moduledataverify", "stackinit", "mallocinit", "mcommoninit", "alginit", "typelinksinit", "itabsinit", "msigsave",
+    "goargs", "goenvs", "parsedebugvars", "gcinit", "procresize", "newproc", "newproc1", "mstart", "mstart1", "minit",
+    "schedule", "execute",
+    "gogo", "main", "sysmon", "forcegchelper", "gcenable", "main_init", "main_main", "exit",
   ]
 }

@@ -6,7 +6,7 @@ import Testing
 extension Programs {
   /// The examples, and programs with each kind of `main`.
   @Suite struct Examples {
-    @Test(arguments: ["hello", "sieve", "million", "echo", "crawl", "shutdown", "tally"])
+    @Test(arguments: ["hello", "sieve", "million", "graph", "lru", "echo", "crawl", "shutdown", "tally"])
     func printsWhatIsExpected(name: String) throws {
       let result = try run(product(name), timeout: .seconds(120))
       #expect(result.status == 0, "\(result)")

@@ -83,6 +83,26 @@ extension Programs {
       #expect(result.output == "5250\n", "\(result)")
     }
 
+    /// On one processor: goroutines on several may overtake each other for as long as the kernel leaves a thread standing.
+    @Test func sleepersWakeInTheOrderOfTheirTime() throws {
+      let result = try monitor(["sleepers-in-order"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      #expect(numbers(result) == Array(1...8), "\(result)")
+    }
+
+    /// If the thread is late, one that becomes due runs before those that wait in the queue (Go's `runnext`). Both are in
+    /// order: of three one after the other somebody is in order.
+    @Test func aftersArriveInOrder() throws {
+      let result = try monitor(["afters-in-order"], processors: 1)
+      #expect(result.status == 0, "\(result)")
+      let order = numbers(result)
+      #expect(order.sorted() == Array(1...8), "\(result)")
+      for (place, number) in order.enumerated() {
+        let (before, behind) = (order[..<place], order[place...])
+        #expect(before.allSatisfy { $0 < number } || behind.allSatisfy { $0 >= number }, "\(result)")
+      }
+    }
+
     /// Where a processor is idle somebody waits for the clock, also when the thread that did has found work.
     @Test(arguments: [2, 8])
     func aSleeperWakesUpBesideTheOneThatWokeBefore(processors: Int) throws {

@@ -95,10 +95,21 @@ extension Programs {
 
     @Test(arguments: snippets)
     func isRefused(snippet: Snippet) throws {
-      let refused = try compile(Self.prelude + snippet.refused)
+      try check(snippet, Self.prelude)
+    }
+
+    /// What keeps references to managed objects on the stacks. The snippets are compiled as those of any program are: the
+    /// module's own experimental feature is not on.
+    @Test(arguments: heapSnippets)
+    func isRefusedOfReferences(snippet: Snippet) throws {
+      try check(snippet, Self.heapPrelude)
+    }
+
+    private func check(_ snippet: Snippet, _ prelude: String) throws {
+      let refused = try compile(prelude + snippet.refused)
       #expect(refused.status != 0, "it was accepted")
       #expect((refused.output + refused.errors).contains(snippet.because), "\(refused)")
-      let accepted = try compile(Self.prelude + snippet.accepted)
+      let accepted = try compile(prelude + snippet.accepted)
       #expect(accepted.status == 0, "\(accepted)")
     }
   }

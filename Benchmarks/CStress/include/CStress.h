@@ -44,6 +44,30 @@ int stress_call_once(stress_caller *caller, int call, int microseconds);
 /// without memory, and checks the result: 0 when a register lost a bit.
 int stress_vectors(uint64_t seed, uint64_t rounds);
 
+/// Where `stress_hold` has a word.
+enum {
+  /// In a general register that a callee would save, and in one that it would not.
+  STRESS_SAVED_REGISTER = 0,
+  STRESS_SCRATCH_REGISTER = 1,
+  /// In the lower and in the upper half of a vector register.
+  STRESS_VECTOR = 2,
+  STRESS_WIDE_VECTOR = 3,
+  /// In a register that a callee would save, while the thread sleeps in read(2) of one byte.
+  STRESS_SLEEPING = 4,
+};
+
+/// What `stress_hold` wants and returns in the place of `word`, so that the word itself is nowhere.
+static inline __attribute__((always_inline)) uint64_t stress_hidden(uint64_t word) {
+  return word ^ UINT64_C(0x5a5aa5a55a5aa5a5);
+}
+
+/// Has the word that `hidden` stands for in one place of the thread, `place`, and in no other: sets `*holds`, computes until
+/// `*ends` is set (or reads a byte from `file`), and returns the hidden word again. 0 where the machine has no such place.
+uint64_t stress_hold(uint64_t hidden, int place, int *holds, const int *ends, int file);
+
+/// Writes zeros over so much of the stack as calls before may have used.
+void stress_wipe_stack(void);
+
 // MARK: the rest
 
 /// Makes C's `stdout`, to which Swift prints, another stream than standard output: one that is thrown away; and back.

@@ -57,7 +57,7 @@ private func dumpAgainAndAgain(_ run: StressRun, _ random: inout Random) {
   }
 }
 
-/// A thread in a call, and how many more signals it may get: a relative wait begins anew after each.
+/// A thread in a call, and how many more signals it may get: some waits for a relative time begin anew after each.
 private final class Target: Sendable {
   private let thread = Atomic<Int32>(0)
   private let budget = Atomic<Int>(0)

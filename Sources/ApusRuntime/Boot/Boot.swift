@@ -98,6 +98,8 @@ enum Boot {
     makeScheduler(facts, knobs, modules)
     let stackSize = 1 << Int(sched.pointee.stackPools.defaultOrder)
     trace.step("stackinit", "\(stackSize) bytes a goroutine, guards of \(StackRegion.guardSize)")
+    heap.pointee.reserve()
+    trace.step("mallocinit", describeHeap())
     sched.pointee.threadCount = mainThread ? 1 : 0
     sched.pointee.nextMID = 1
     sched.pointee.deadlock.isOn = mainThread
@@ -112,6 +114,8 @@ enum Boot {
     Threads.makeCurrent(m)
     trace.step("mcommoninit", "m\(m.pointee.id) on allm, random state seeded")
     trace.step("alginit", "seed \(hex(UInt(facts.seed))) from " + (knobs.seed == nil ? "AT_RANDOM" : "GODEBUG"))
+    heap.pointee.types.prepare()
+    trace.step("typelinksinit", "table of the managed heap's types, \(HeapTypes.typeCount) known")
     Metadata.prepare()
     trace.step("itabsinit", "reflection metadata and the conformances that a print looks up, on the system stack")
     _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
@@ -122,6 +126,8 @@ enum Boot {
     trace.step("goargs", environment.agreesWithCommandLine() ? "CommandLine agrees" : "CommandLine differs")
     trace.step("goenvs", "\(environment.environmentCount) variables")
     trace.step("parsedebugvars", describe(knobs))
+    heap.pointee.pacer.configure(percent: knobs.gcPercent, limit: knobs.memoryLimit)
+    trace.step("gcinit", describePacing(knobs))
 
     let count = knobs.maxProcs > 0 ? knobs.maxProcs : processors.defaultProcessors
     resizeForTheFirstTime(to: min(count, Sched.processorLimit), m, keepsP: mainThread)
@@ -212,6 +218,19 @@ extension Boot {
   private static func describe(_ processors: ProcessorCount) -> String {
     guard processors.quotaWasRead else { return "not read" }
     return processors.quota.map { "\($0)" } ?? "none"
+  }
+
+  private static func describeHeap() -> String {
+    let arena = heap.pointee.arena
+    if arena.blockLimit == 0 { return "no address space for the managed heap" }
+    return "arena of \(arena.blockLimit) blocks of \(HeapGeometry.blockSize) bytes at \(hex(arena.base)), "
+      + "\(SizeClasses.count) size classes for arrays, largest slot \(HeapGeometry.largestSlot)"
+  }
+
+  private static func describePacing(_ knobs: Knobs) -> String {
+    "GOGC=" + (knobs.gcPercent < 0 ? "off" : "\(knobs.gcPercent)") + ", GOMEMLIMIT="
+      + (knobs.memoryLimit == Int.max ? "off" : "\(knobs.memoryLimit)") + ", first collection at "
+      + "\(heap.pointee.pacer.trigger.load(ordering: .relaxed)) bytes"
   }
 
   private static func describe(_ knobs: Knobs) -> String {

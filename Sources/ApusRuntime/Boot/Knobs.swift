@@ -55,6 +55,10 @@ package struct Knobs {
   package private(set) var maxProcs = 0
   /// APUS_STACK, bytes of a goroutine's stack, not rounded; 0 when it is not set.
   package private(set) var stackSize = 0
+  /// GOGC: by how many per cent the managed heap may grow between two collections; -1 for off.
+  package internal(set) var gcPercent = 100
+  /// GOMEMLIMIT: how many bytes the process should have in memory; `Int.max` when it is not set, or off.
+  package internal(set) var memoryLimit = Int.max
   /// APUS_TRACE: the path of the execution trace, in the environment's memory; nil when it is not set.
   package private(set) var tracePath: UnsafePointer<CChar>?
 
@@ -70,6 +74,8 @@ package struct Knobs {
     if let text = Self.value("GOTRACEBACK", environment) { parseTraceback(text, report) }
     if let text = Self.value("GOMAXPROCS", environment) { parseMaxProcs(text, report) }
     if let text = Self.value("APUS_STACK", environment) { parseStackSize(text, report) }
+    if let text = Self.value("GOGC", environment) { parsePercent(text, report) }
+    if let text = Self.value("GOMEMLIMIT", environment) { parseMemoryLimit(text, report) }
     if let path = ProcessEnvironment.value(of: "APUS_TRACE", in: environment), path[0] != 0 { tracePath = path }
   }
 

@@ -21,18 +21,23 @@ enum MainGoroutine {
   private static func main(_ arguments: ProgramArguments) {
     var trace = sched.pointee.bootTrace
     let g = currentM().currentG
-    if g.pointee.lockedM != nil { LockedThread.unlockCurrent() }
+    let joinedLate = g.pointee.lockedM != nil
     trace.step("execute", "goroutine \(g.pointee.head.id) from P0's queue, running on m\(currentM().pointee.id)")
     trace.step("gogo", "stack [\(Boot.hex(g.pointee.head.stack_lo)), \(Boot.hex(g.pointee.head.stack_hi)))")
-    // Where a link-time initialiser has started the runtime, these run.
-    if !sched.pointee.mainStarted.load(ordering: .relaxed) {
-      TemplateThread.start()
-      // From here on a spawned goroutine may start threads.
-      sched.pointee.mainStarted.store(true, ordering: .relaxed)
-    }
-    ReportRequest.takeQuitSignal()
     trace.step("main", "runtime.main")
+    // Where a link-time initialiser has started the runtime, these run.
+    if !sched.pointee.mainStarted.load(ordering: .relaxed) { TemplateThread.start() }
+    ReportRequest.takeQuitSignal()
     trace.step("sysmon", "watches the Ps from a thread of its own; the template thread creates threads")
+    HeapService.startHelper()
+    let period = ForcedCollection.standardPeriod / 1_000_000_000
+    trace.step("forcegchelper", "collects after \(period) s without a collection")
+    // Main gives way here, and must come back on its own thread. So no other one runs goroutines yet; or it has joined late,
+    // and is still locked to its thread.
+    HeapService.enable()
+    trace.step("gcenable", "bgsweep and bgscavenge run, collections are enabled")
+    if joinedLate { LockedThread.unlockCurrent() }
+    Sysmon.mainStarts()
     // A hook may wait; `main` has to begin on the main thread all the same.
     LockedThread.lockCurrent()
     let hooks = StartHooks.runAll()

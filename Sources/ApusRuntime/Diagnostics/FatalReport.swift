@@ -40,6 +40,19 @@ package enum FatalReport {
     fail(Failure(.panic(reason), at: apus_return_address()))
   }
 
+  /// The same with a reason that is made up at run time. The caller may allocate; the report does not.
+  @inline(never)
+  package static func panic(_ reason: String) -> Never {
+    let address = apus_return_address()
+    // Never freed: an isolated call that it ends keeps it.
+    let utf8 = reason.utf8CString
+    let text = UnsafeMutableBufferPointer<CChar>.allocate(capacity: utf8.count)
+    _ = text.initialize(from: utf8)
+    let start = UnsafePointer(text.baseAddress.unsafelyUnwrapped)
+    Isolation.leave(UnsafeRawPointer(start).assumingMemoryBound(to: UInt8.self), utf8.count - 1, at: address)
+    fail(Failure(.describedPanic(start), at: address))
+  }
+
   /// Ends the process for a failure of the runtime or one that it cannot go on after: `fatal error: ` and `reason`,
   /// then the calling goroutine's frames.
   @inline(never)
@@ -86,6 +99,36 @@ package enum FatalReport {
   /// caller is sysmon.
   static func requested(_ signal: apus_fault) -> Never {
     fail(Failure(.request(signal), at: apus_return_address(), .nobodys))
+  }
+
+  /// Ends the process because the managed heap cannot have `bytes` more; `inUse`: what it has.
+  static func outOfMemory(bytes: Int, inUse: Int) -> Never {
+    claim()
+    var writer = ReportWriter()
+    writer.write("runtime: out of memory: cannot allocate ")
+    writer.write(UInt64(max(bytes, 0)))
+    writer.write("-byte block (")
+    writer.write(UInt64(inUse))
+    writer.write(" in use)\n")
+    finish(Failure(.fatalError("out of memory"), at: apus_return_address(), .runtimes))
+  }
+
+  /// Ends the process because `GODEBUG=heapcheck=1` has found `what` in the managed heap: at an address, for a link with the
+  /// address that it leads to.
+  static func heapIsBroken(_ what: StaticString, _ address: UInt, _ target: UInt?) -> Never {
+    claim()
+    var writer = ReportWriter()
+    writer.write("runtime: heapcheck: ")
+    if target != nil { writer.write("a link ") }
+    writer.write(what)
+    writer.write(", at ")
+    writer.write(hex: address)
+    if let target {
+      writer.write(" to ")
+      writer.write(hex: target)
+    }
+    writer.write("\n")
+    finish(Failure(.fatalError("managed heap is broken"), at: apus_return_address(), .runtimes))
   }
 
   private static func claim() {

@@ -4,6 +4,8 @@ import CApus
 enum Headline {
   /// Misuse by the program, that the runtime has noticed.
   case panic(StaticString)
+  /// The same, described at run time.
+  case describedPanic(UnsafePointer<CChar>)
   /// A failure of the runtime, or one that it cannot go on after.
   case fatalError(StaticString)
   /// A goroutine's stack is used up.
@@ -32,7 +34,7 @@ enum Headline {
   /// The program's own fault, as opposed to the runtime's, or a limit of it.
   var isPrograms: Bool {
     switch self {
-    case .panic, .trap: true
+    case .panic, .describedPanic, .trap: true
     case .fatalError, .overflow, .runtimeTrap, .request: false
     }
   }
@@ -48,6 +50,10 @@ enum Headline {
     case .panic(let reason):
       dump.writer.write("panic: ")
       dump.writer.write(reason)
+      dump.writer.write("\n")
+    case .describedPanic(let reason):
+      dump.writer.write("panic: ")
+      dump.writer.write(cString: reason)
       dump.writer.write("\n")
     case .fatalError(let reason):
       dump.writer.write("fatal error: ")

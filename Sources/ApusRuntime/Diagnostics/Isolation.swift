@@ -7,7 +7,8 @@ import CApus
 /// forgotten: no `defer` runs, no reference is released, no lock is given back.
 ///
 /// What is put right is what belongs to the thread: the list of open accesses, and the mark of regions that were said to
-/// block. A P that was taken meanwhile is asked for again by the next section, as ever.
+/// block. A P that was taken meanwhile is asked for again by the next section, as ever. And scopes of the managed heap that
+/// the body has begun end: the collector would look for their references for ever.
 ///
 /// The innermost call that is under way hangs at the top of the goroutine's own stack, so it goes where the goroutine goes.
 /// On a scheduler's stack and inside a section of the runtime nothing is caught: there the runtime's own state would be
@@ -48,17 +49,23 @@ package enum Isolation {
     last.pointee.head.told = told
     releaseM(last)
     apus_isolation_set(top, isolation.outer)
+    if hasTrapped { withUnsafePointer(to: &isolation) { HeapScopes.forget(below: UInt(bitPattern: $0)) } }
     return hasTrapped ? TrapRecord(isolation, goroutine: currentM().currentG.pointee.head.id) : nil
   }
 
   /// Ends the innermost isolated call of the current goroutine, because the runtime has noticed `misuse`; `address` is where
   /// the first frame to be shown goes on. Returns when there is none, or inside a section of the runtime.
   static func leave(_ misuse: StaticString, at address: UInt) {
+    leave(misuse.utf8Start, misuse.utf8CodeUnitCount, at: address)
+  }
+
+  /// The same with `length` bytes at `misuse`, which stay there.
+  static func leave(_ misuse: UnsafePointer<UInt8>, _ length: Int, at address: UInt) {
     guard let m = currentMOrNil(), m.currentG != m.g0, m.pointee.head.locks == 0 else { return }
     let top = m.currentG.pointee.head.stack_hi
     guard let isolation = apus_isolation_get(top) else { return }
-    isolation.pointee.misuse = misuse.utf8Start
-    isolation.pointee.misuse_length = misuse.utf8CodeUnitCount
+    isolation.pointee.misuse = misuse
+    isolation.pointee.misuse_length = length
     apus_unwind(address, &isolation.pointee.frames)
     apus_isolation_set(top, isolation.pointee.outer)
     apus_isolation_leave(isolation)

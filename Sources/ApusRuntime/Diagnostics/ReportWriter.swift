@@ -103,17 +103,22 @@ struct ReportWriter: ~Copyable {
     used = 0
   }
 
+  /// Writes `count` bytes at `start`, or as many as standard error takes.
+  static func writeToStandardError(_ start: UnsafeRawPointer, _ count: Int) {
+    var written = 0
+    while written < count {
+      let result = apus_write(2, start + written, count - written)
+      // Interrupted is the one failure that passes; a full or closed standard error does not.
+      if result == -4 { continue }
+      if result <= 0 { break }
+      written += Int(result)
+    }
+  }
+
   private func put(_ start: UnsafeRawPointer, _ count: Int) {
     switch destination {
     case .standardError:
-      var written = 0
-      while written < count {
-        let result = apus_write(2, start + written, count - written)
-        // Interrupted is the one failure that passes; a full or closed standard error does not.
-        if result == -4 { continue }
-        if result <= 0 { break }
-        written += Int(result)
-      }
+      Self.writeToStandardError(start, count)
     case .text(let text):
       text.pointee.append(contentsOf: UnsafeRawBufferPointer(start: start, count: count))
     }

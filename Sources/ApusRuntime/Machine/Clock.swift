@@ -7,4 +7,7 @@ package enum Clock {
   package static func nanotime() -> Int64 {
     apus_nanotime(apus_clock_function())
   }
+
+  /// Nanoseconds for which the calling thread has had a CPU. A system call.
+  static func threadTime() -> Int64 { apus_thread_time() }
 }

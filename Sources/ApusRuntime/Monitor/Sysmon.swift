@@ -72,6 +72,7 @@ public struct Sysmon: ~Copyable {
       let now = Clock.nanotime()
       let visit = Retake.visit(now, on: m)
       rounds = visit.retaken > 0 ? 0 : rounds + 1
+      ForcedCollection.check(at: now)
       trace.writeIfDue(now, on: m)
       let limit = wasPoked ? min(delay, afterwards) : delay
       let isLeft = sleep(until: min(now &+ limit, visit.next, trace.next))
@@ -114,9 +115,20 @@ public struct Sysmon: ~Copyable {
     sched.pointee.lock.unlock(m)
   }
 
+  /// Nor is there anything before `main` is on its way: if it was stopped, it could go on in another thread.
   private static var hasNothingToWatch: Bool {
-    sched.pointee.idlePCount.load(ordering: .relaxed) == sched.pointee.maxProcs.load(ordering: .relaxed)
+    !sched.pointee.mainStarted.load(ordering: .relaxed)
+      || sched.pointee.idlePCount.load(ordering: .relaxed) == sched.pointee.maxProcs.load(ordering: .relaxed)
       || StopTheWorld.isStopping
+  }
+
+  /// From here on a spawned goroutine may start threads, and sysmon watches.
+  static func mainStarts() {
+    let m = currentM()
+    sched.pointee.lock.lock(m)
+    sched.pointee.mainStarted.store(true, ordering: .relaxed)
+    wakeIfWaiting()
+    sched.pointee.lock.unlock(m)
   }
 
   /// Something may have to be done before the end of a rest.

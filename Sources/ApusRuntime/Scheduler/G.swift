@@ -53,8 +53,8 @@ public struct G: ~Copyable {
   /// Above zero: a goroutine that only its own M may run, or one that has no stack yet. The direct switch tests this one
   /// byte, and leaves everything that is not zero to the scheduler loop.
   var needsCare: UInt8 = 0
-  /// The order of the stack it wants (`StackSize`); what it has once it runs.
-  var stackOrder: UInt8 = 0
+  /// `stackOrder` and `isInHeapScope`.
+  private var orderAndScope: UInt8 = 0
   /// Why it waits (`waitReason`), and since when (`WaitScan`).
   let waitWord = Atomic<UInt32>(0)
   /// The next in the run queue or free list that holds it; that list's owner writes it.
@@ -81,8 +81,16 @@ public struct G: ~Copyable {
 
   /// The state. Only whoever has the goroutine writes it; others read a value that may be old.
   var status: GStatus {
-    GStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped
+    GStatus(rawValue: statusWord.load(ordering: .relaxed) & Self.statusMask).unsafelyUnwrapped
   }
+
+  /// The part of `statusWord` that is the state. The rest is the number of the collection that has scanned the goroutine's
+  /// stack since the state was written (`StackRoots`), added while the world stands still.
+  static var statusMask: UInt8 { 0b11 }
+
+  /// Never 0, which stands for a stack that was not scanned. A cycle does not end before each stack was scanned in it, so
+  /// a stamp is one cycle old at the most, and 63 of them are more than enough.
+  static func scanStamp(cycle: UInt32) -> UInt8 { UInt8(cycle % 63 &+ 1) << 2 }
 
   @inline(__always)
   func setStatus(_ status: GStatus) {
@@ -97,6 +105,22 @@ public struct G: ~Copyable {
     get { unsafeBitCast(UInt8(truncatingIfNeeded: waitWord.load(ordering: .relaxed)), to: WaitReason.self) }
     nonmutating set { waitWord.store(UInt32(newValue.rawValue), ordering: .relaxed) }
   }
+
+  /// The order of the stack it wants (`StackSize`); what it has once it runs.
+  @inline(__always)
+  var stackOrder: UInt8 {
+    get { orderAndScope & ~Self.scopeBit }
+    set { orderAndScope = orderAndScope & Self.scopeBit | newValue }
+  }
+
+  /// It is in a `withHeap`, and its stack may hold references to managed objects (`HeapScopes`). Changed inside sections
+  /// with a P, so it stays as it is while the world stands still.
+  var isInHeapScope: Bool {
+    get { orderAndScope & Self.scopeBit != 0 }
+    set { orderAndScope = orderAndScope & ~Self.scopeBit | (newValue ? Self.scopeBit : 0) }
+  }
+
+  private static var scopeBit: UInt8 { 0x80 }
 
   /// `needsCare`'s bits.
   static var hasNoStack: UInt8 { 1 }

@@ -22,4 +22,22 @@ public enum LockRank: UInt8 {
   case goroutines = 50
   /// The stack pools and their reservations.
   case stacks = 60
+  /// The figures of all collections.
+  case collector = 68
+  /// A shard of the goroutines that hold references to managed objects.
+  case heapScopes = 70
+  /// The roots of the managed heap; under it an object is shaded.
+  case roots = 72
+  /// The blocks with objects to be destroyed; under it such a block is swept.
+  case cleanup = 74
+  /// The weak references; under it an object is shaded.
+  case weak = 76
+  /// The blocks of one layout.
+  case central = 78
+  /// The table of types with their layouts.
+  case heapTypes = 80
+  /// The free blocks of the arena.
+  case pageHeap = 82
+  /// The grey objects that no P has.
+  case markWork = 84
 }

@@ -70,6 +70,8 @@ public struct P: ~Copyable {
   let queue: RunQueue
   /// Its own lock protects it: others look into it too.
   var timers = TimerHeap()
+  /// Written by the holder inside sections, and by whoever has stopped the world.
+  public var heap = HeapCache()
 
   init(id: Int32, stackOrder: UInt8) {
     self.id = id

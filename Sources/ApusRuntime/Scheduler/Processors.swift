@@ -190,6 +190,8 @@ enum Processors {
     GoroutineRegistry.takeBack(&p.pointee.freeG)
     GoroutineRegistry.takeBack(&p.pointee.selectFrames, on: currentM())
     StackPools.takeBack(&p.pointee.stacks)
+    p.pointee.heap.flush(on: currentM())
+    p.pointee.heap.shareBuffer(on: currentM())
     p.pointee.status = .dead
     p.pointee.m = nil
   }

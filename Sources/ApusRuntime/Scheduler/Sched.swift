@@ -94,6 +94,8 @@ public struct Sched: ~Copyable {
   var nextMaxProcs = 1
   /// The longest time from asking to standing still, in nanoseconds. Written under `world`.
   let worstStop = Atomic<Int64>(0)
+  /// When the world was asked to stand still the last time. By who has `world`.
+  var stopAsked: Int64 = 0
 
   /// Ps in use; written while the world stands still, read anywhere.
   let maxProcs = Atomic<Int32>(0)
@@ -130,6 +132,9 @@ public struct Sched: ~Copyable {
 
   var deadlock = DeadlockDetector()
   var waitScan = WaitScan.State()
+
+  /// The managed heap.
+  var heap = Heap()
 
   /// The largest value of GOMAXPROCS.
   static var processorLimit: Int { Knobs.maximumProcessors }

@@ -101,6 +101,7 @@ public enum Spawn {
     assert(g.pointee.status == .running, "a goroutine ends that does not run")
     assert(m.pointee.accessListHead?.pointee ?? 0 == 0, "a goroutine ends inside an exclusivity access")
     assert(apus_isolation_get(g.pointee.head.stack_hi) == nil, "a goroutine ends inside an isolated call")
+    assert(!g.pointee.isInHeapScope, "a goroutine ends inside a scope of the managed heap")
     // What its last switch left there: whoever gets the record next begins with no access open.
     g.pointee.accesses = (0, 0)
     m.pointee.head.told = 0

@@ -9,12 +9,21 @@ import Synchronization
 /// kernel is taken from it (`Claim`); the thread waits for a P when it comes back and uses the runtime.
 enum StopTheWorld {
   /// What has to stand still.
-  enum Extent: UInt32 {
+  enum Extent {
     /// The Ps.
-    case processors = 1
-    /// Also threads that run a goroutine without one, since they came back from a sleep during which it was taken: whoever
-    /// reads the memory of goroutines wants this.
-    case everything = 2
+    case processors
+    /// Also threads that have a goroutine and no P, since it was taken while they slept in the kernel, whether they sleep
+    /// still or have come back: whoever reads the memory of goroutines wants this, and their registers.
+    case everything
+    /// The same, but of those threads only the ones whose goroutine may have references to managed objects. The others
+    /// sleep on, or compute.
+    case references
+
+    /// `SchedHead.stopping`.
+    fileprivate var word: UInt32 { self == .processors ? 1 : 2 }
+
+    /// Whether the goroutine of a thread without a P has to stand still.
+    fileprivate func includes(_ g: GRef) -> Bool { self == .everything || g.pointee.isInHeapScope }
   }
 
   /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
@@ -30,9 +39,22 @@ enum StopTheWorld {
   /// Stops the world for the duration of `body`, which runs on the calling goroutine, in the runtime (Section.swift): it
   /// must not park, allocate or count references. One caller at a time; others wait.
   static func run(_ extent: Extent = .processors, _ body: (MRef) -> Void) {
+    _ = claim(waits: true)
+    runClaimed(extent, body)
+  }
+
+  /// The caller will be the one who stops the world, by `runClaimed`. False, if it does not wait, where somebody else is.
+  static func claim(waits: Bool) -> Bool {
+    if !waits { return sched.pointee.world.tryAcquire() }
     sched.pointee.world.acquire(1, .stoppingTheWorld)
+    return true
+  }
+
+  /// `run`, by whoever has the claim.
+  static func runClaimed(_ extent: Extent, _ body: (MRef) -> Void) {
     let m = acquireM()
     let asked = Clock.nanotime()
+    sched.pointee.stopAsked = asked
     stop(m, extent)
     let took = Clock.nanotime() &- asked
     if took > sched.pointee.worstStop.load(ordering: .relaxed) {
@@ -49,7 +71,7 @@ enum StopTheWorld {
     sched.pointee.head.stopWake.store(0, ordering: .relaxed)
     sched.pointee.head.stopWait.store(sched.pointee.maxProcs.load(ordering: .relaxed), ordering: .relaxed)
     let isBegun = sched.pointee.head.stopping.compareExchange(
-      expected: 0, desired: extent.rawValue, ordering: .sequentiallyConsistent
+      expected: 0, desired: extent.word, ordering: .sequentiallyConsistent
     ).exchanged
     if !isBegun {
       // A fatal report is being written: the process ends under this thread.
@@ -73,7 +95,7 @@ enum StopTheWorld {
       if sched.pointee.head.stopWait.load(ordering: .acquiring) == 0 { break }
       Futex.wait(Futex.address(of: sched.pointee.head.stopWake), while: 0, nanoseconds: 100_000)
     }
-    if extent == .everything { stopThreadsWithoutP(m) }
+    if extent != .processors { stopThreadsWithoutP(extent) }
     assert(sched.pointee.head.stopWait.load(ordering: .relaxed) == 0, "more Ps stand still than there are")
   }
 
@@ -94,9 +116,10 @@ enum StopTheWorld {
     _ = apus_preempt_send(owner.pointee.head.tid)
   }
 
-  /// Stops the threads that run goroutines without a P, with or without a word.
-  private static func stopThreadsWithoutP(_ m: MRef) {
-    if sched.pointee.head.asyncPreemptOff.load(ordering: .relaxed) != 0 { return }
+  /// Stops the threads that have a goroutine and no P. One that sleeps in the kernel, told or not, is woken by the signal
+  /// and stops in the handler, so that its registers are where they can be read; the call that it was in is begun again
+  /// when the world goes on. No thread loses its P meanwhile: nobody has one but the caller.
+  private static func stopThreadsWithoutP(_ extent: Extent) {
     var isDone = false
     while !isDone {
       isDone = true
@@ -104,7 +127,8 @@ enum StopTheWorld {
       while let other = next {
         next = other.pointee.allLink
         guard other.pointee.words.claim.load(ordering: .acquiring) == Claim.value(.lost),
-          other.pointee.words.stopped.load(ordering: .acquiring) == UInt32(APUS_NOT_STOPPED)
+          other.pointee.words.stopped.load(ordering: .acquiring) == UInt32(APUS_NOT_STOPPED),
+          extent.includes(other.currentG)
         else { continue }
         isDone = false
         _ = apus_preempt_send(other.pointee.head.tid)

@@ -14,6 +14,12 @@ public enum WaitReason: UInt8 {
   case conditionWait
   case stoppingTheWorld
   case ioWait
+  case sweepWait
+  case scavengeWait
+  case cleanupWait
+  case markWorkerIdle
+  case forceCollectionIdle
+  case collectionWait
 
   /// Go's words for it.
   package var text: StaticString {
@@ -32,6 +38,12 @@ public enum WaitReason: UInt8 {
     case .conditionWait: "sync.Cond.Wait"
     case .stoppingTheWorld: "stopping the world"
     case .ioWait: "IO wait"
+    case .sweepWait: "GC sweep wait"
+    case .scavengeWait: "GC scavenge wait"
+    case .cleanupWait: "cleanup wait"
+    case .markWorkerIdle: "GC worker (idle)"
+    case .forceCollectionIdle: "force gc (idle)"
+    case .collectionWait: "wait for GC cycle"
     }
   }
 }

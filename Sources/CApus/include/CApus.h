@@ -11,6 +11,7 @@
 
 #include "CApusBoot.h"
 #include "CApusGlobals.h"
+#include "CApusHeap.h"
 #include "CApusIsolate.h"
 #include "CApusLayout.h"
 #include "CApusMachine.h"

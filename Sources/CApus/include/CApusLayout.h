@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /// Both halves of the runtime carry this number; `moduledataverify` refuses to start when they differ.
-#define APUS_RUNTIME_VERSION 2
+#define APUS_RUNTIME_VERSION 3
 
 /// The guard below a goroutine's stack. Functions with large frames have no stack probes, so it is wider than most
 /// frames.
@@ -93,6 +93,10 @@ typedef struct apus_m_head {
   /// The thread's CPU timer, -1 for none.
   int32_t cpu_timer;
   uint32_t unused;
+  /// Of a call with a relative time that the signal has interrupted: when it is to end, on the monotonic clock, and what
+  /// is left until then, the call's argument when it begins again (restart.c).
+  int64_t restart_end;
+  int64_t restart_time[2];  // a timespec
 } apus_m_head;
 
 /// What other threads write, too: atomics. Directly behind the head; in Swift the fields of `MWords`.

@@ -53,6 +53,8 @@ static inline void apus_set_clock_function(uintptr_t address) {
 int64_t apus_nanotime(apus_clock_gettime_fn function);
 /// Nanoseconds since 1970.
 int64_t apus_unix_time(void);
+/// The CPU time of the calling thread, in nanoseconds.
+int64_t apus_thread_time(void);
 
 // Files and output: raw, so that a fatal report works whatever state libc is in.
 int64_t apus_write(int fd, const void *bytes, size_t count);

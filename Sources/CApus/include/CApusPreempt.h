@@ -41,6 +41,10 @@ void apus_preempt_point(void);
 /// set meanwhile, and the registers lie on the stack above `stopped_sp`.
 void apus_m_wait_for_p(apus_m *m);
 
+/// Where the registers of a thread lie that was stopped with `context` (`apus_m_head.stopped_context`): [*start, *end),
+/// aligned words; nothing for NULL.
+void apus_context_extent(const void *context, uintptr_t *start, uintptr_t *end);
+
 /// The futex of an M: sleeps until `apus_m_wake`, once a wake-up.
 void apus_m_sleep(apus_m *m);
 /// The same, for at most `timeout_ns`; false when nobody woke it.
@@ -57,8 +61,13 @@ unsigned apus_spare_place(void);
 int apus_preempt_install(void);
 #define APUS_PREEMPT_SIGNAL 23  // SIGURG: ignored by default, and nobody's convention, as in Go
 
-/// Has the system call that the signal has interrupted in `ucontext`, if one was, begin again when the handler returns.
-void apus_restart_call(void *ucontext);
+/// Has the system call that the signal has interrupted in `ucontext`, if one was, begin again when the handler of the
+/// calling thread, `m`, returns: where what is left of its time lies, which `apus_restart_update` is to bring up to date
+/// before; NULL for no such time.
+void *apus_restart_call(apus_m *m, void *ucontext);
+void apus_restart_update(apus_m *m, void *time);
+/// Once, before the first signal: asks what the kernel has.
+void apus_restart_prepare(void);
 
 /// Sends the signal to one thread of this process.
 int apus_preempt_send(int32_t tid);

@@ -1,5 +1,6 @@
 import AllocationCounter
 import Apus
+import ApusHeap
 import ApusNet
 
 /// Does what the runtime has sections for, twice, as there is much that happens at the first time only, and prints how many
@@ -19,6 +20,7 @@ private func use() {
   setTimers()
   changeProcessors()
   useSockets()
+  useHeap()
   _ = Runtime.dump()
   _ = Runtime.schedulerStatistics
 }
@@ -121,4 +123,52 @@ private func useSockets() {
   }
   group.wait()
   listener.close()
+}
+
+private struct Node {
+  var next = Link<Node>()
+  var number: Int
+}
+
+private struct Named {
+  var next = Link<Named>()
+  var name: String
+}
+
+/// Objects with and without something to destroy, arrays of all sizes, roots and weak references, from several goroutines
+/// at once, and collections meanwhile.
+private func useHeap() {
+  let group = WaitGroup()
+  for worker in 0..<4 {
+    group.go {
+      withHeap { heap in
+        let first = heap.new(Node(number: worker))
+        let name = heap.new(Named(name: "the name of an object, of more than fifteen bytes"))
+        var roots: [Root<Node>] = []
+        var weak: [WeakRef<Named>] = []
+        for number in 0..<5000 {
+          let node = heap.new(Node(number: number))
+          node.next = first.next
+          first.next = node
+          if number % 5 == 0 { roots.append(Root(node)) }
+          if number % 10 == 0 {
+            let other = heap.new(Named(name: "another name of more than fifteen bytes"))
+            name.next = other
+            weak.append(WeakRef(other))
+          }
+          if number % 500 == 0 {
+            let array = heap.newArray(repeating: number, count: number * number / 100)
+            if array.count > 0 { array[0] = worker }
+            roots.removeAll()
+          }
+          if number % 2000 == worker * 100 { ManagedHeap.collect() }
+        }
+        for reference in weak { _ = reference.get(heap)?.name }
+      }
+    }
+  }
+  group.wait()
+  ManagedHeap.collect()
+  ManagedHeap.releaseMemory()
+  _ = ManagedHeap.statistics
 }

@@ -88,13 +88,26 @@ func childrenOfStopped() {
   print()
 }
 
-/// A child that sleeps for 50 ms, while this goroutine computes for 100.
+/// A child that ends while this goroutine computes. Not before: as long as `posix_spawn` has the thread's signals blocked,
+/// the kernel does not drop SIGCHLD, and gives it to another thread, whose call it interrupts. (A child that slept for 50 ms
+/// was sometimes faster than its parent, which waited for a CPU.)
 private func endChildWhileComputing() -> Bool {
+  let pipe = makePipe()
+  defer {
+    close(pipe.reading)
+    close(pipe.writing)
+  }
+  var actions = posix_spawn_file_actions_t()
+  posix_spawn_file_actions_init(&actions)
+  defer { posix_spawn_file_actions_destroy(&actions) }
+  posix_spawn_file_actions_adddup2(&actions, pipe.reading, 0)
   var child: pid_t = 0
-  var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("0.05"), nil]
+  var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup("read line"), nil]
   defer { for argument in arguments { free(argument) } }
-  if posix_spawn(&child, "/bin/sleep", nil, nil, &arguments, environ) != 0 { return false }
+  if posix_spawn(&child, "/bin/sh", &actions, nil, &arguments, environ) != 0 { return false }
   let enough = nanoseconds() + 100_000_000
+  while nanoseconds() < enough - 50_000_000 { compute(nanoseconds: 100_000) }
+  write(pipe.writing, "\n", 1)
   while nanoseconds() < enough { compute(nanoseconds: 100_000) }
   var status: CInt = 0
   return waitpid(child, &status, 0) == child && status == 0

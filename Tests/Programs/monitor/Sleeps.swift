@@ -134,3 +134,27 @@ func growStatistics() {
   for _ in 0..<10 { _ = blocking { usleep(5000) } }
   print("told", Runtime.schedulerStatistics.syscallRetakes > slept.syscallRetakes)
 }
+
+/// Goroutines wait until times of one clock, armed in another order; prints the order in which they come. All wait before
+/// the first time, even if their thread is late.
+func waitInOrder(byTimer: Bool) {
+  let ready = WaitGroup()
+  let (start, woken) = (Channel<ContinuousClock.Instant>(capacity: 8), Channel<Int>(capacity: 8))
+  for index in [5, 1, 7, 3, 6, 2, 8, 4] {
+    ready.add()
+    go {
+      ready.done()
+      let time = start.receive()! + .milliseconds(index)
+      if byTimer {
+        _ = Goroutine.after(time - .now).receive()
+      } else {
+        Goroutine.sleep(until: time)
+      }
+      woken.send(index)
+    }
+  }
+  ready.wait()
+  let first = ContinuousClock.now + .seconds(1)
+  for _ in 0..<8 { start.send(first) }
+  print((0..<8).map { _ in String(woken.receive()!) }.joined(separator: " "))
+}

@@ -46,6 +46,8 @@ case "malloc-of-a-hog": mallocOfHog()
 case "interrupted": interrupted()
 case "children": childrenOfStopped()
 case "sleeping-timeouts": timeoutsBesideDumps()
+case "sleepers-in-order": waitInOrder(byTimer: false)
+case "afters-in-order": waitInOrder(byTimer: true)
 default:
   print("unknown scenario: \(scenario)")
   exit(64)

@@ -151,13 +151,14 @@ case "deadlock-after-stop":
   _ = channel.receive()
 case "counts":
   let before = Runtime.goroutineCount
+  let others = Runtime.schedulerStatistics.systemGoroutines
   let channel = Signals.notify([SIGUSR1])
   raiseSignal(SIGUSR1)
   _ = channel.receive()
   let figures = Runtime.schedulerStatistics
-  print(Runtime.goroutineCount - before, figures.systemGoroutines)
+  print(Runtime.goroutineCount - before, figures.systemGoroutines - others)
   Signals.stop(channel)
-  while Runtime.schedulerStatistics.systemGoroutines > 0 { Goroutine.sleep(for: .milliseconds(1)) }
+  while Runtime.schedulerStatistics.systemGoroutines > others { Goroutine.sleep(for: .milliseconds(1)) }
   print(Runtime.goroutineCount - before)
 case "close":
   Signals.notify([SIGUSR1]).close()

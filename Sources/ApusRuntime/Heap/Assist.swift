@@ -1,0 +1,84 @@
+import CApus
+import Synchronization
+
+/// Marking by those who allocate while the collector marks (Go's `gcAssistAlloc`): as much for each byte as the pacer asks
+/// for. What the background workers have done counts first.
+enum Assist {
+  /// How much is marked inside one section.
+  private static var sectionBytes: Int { 32 << 10 }
+
+  /// Pays for what the P has taken, and for `bytes` more. The caller is in no section.
+  @inline(never)
+  static func pay(owing bytes: Int) {
+    let m = acquireM()
+    guard let p = m.pointee.p else {
+      releaseM(m)
+      return
+    }
+    let debt = p.pointee.heap.debt + bytes
+    p.pointee.heap.debt = 0
+    releaseM(m)
+    let collector = Collector.collector
+    heap.pointee.pacer.revise()
+    if collector.pointee.assistsAreOff.load(ordering: .relaxed) { return }
+    if heap.pointee.pacer.isLimited.load(ordering: .relaxed) { return }
+    let ratio = heap.pointee.pacer.assistRatio
+    // With no room left the ratio is huge: then everything there is.
+    let wanted = min(Double(debt) * ratio, 1e15)
+    var work = Int(wanted) - takeCredit(upTo: Int(wanted))
+    if work <= 0 { return }
+    var hasMore = true
+    var time: Int64 = 0
+    while work > 0 && hasMore {
+      let done = mark(min(work, sectionBytes), &hasMore)
+      time += done.time
+      if !hasMore && done.bytes == 0 { break }
+      work -= max(done.bytes, 1)
+    }
+    heap.pointee.pacer.assistTime.wrappingAdd(time, ordering: .relaxed)
+    if !hasMore && MarkWork.isDone { _ = Collector.finish(waits: false) }
+    MarkWorkers.wakeIfAllSleep()
+    // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
+    if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace() }
+  }
+
+  private static func takeCredit(upTo wanted: Int) -> Int {
+    let credit = withUnsafePointer(to: heap.pointee.pacer.credit) { $0 }
+    var have = credit.pointee.load(ordering: .relaxed)
+    while have > 0 {
+      let take = min(have, wanted)
+      let result = credit.pointee.compareExchange(expected: have, desired: have - take, ordering: .relaxed)
+      if result.exchanged { return take }
+      have = result.original
+    }
+    return 0
+  }
+
+  /// Marks about `bytes` in a section of its own; how much it was, and the nanoseconds for which the thread computed. Not
+  /// those by the clock: between two sections the goroutine may be stopped for long, and others mark meanwhile.
+  static func mark(_ bytes: Int, _ hasMore: inout Bool) -> (bytes: Int, time: Int64) {
+    let m = acquireM()
+    defer { releaseM(m) }
+    guard apus_is_marking() != 0, let p = m.pointee.p else {
+      hasMore = false
+      return (0, 0)
+    }
+    let start = Clock.threadTime()
+    let active = withUnsafePointer(to: heap.pointee.markWork.active) { $0 }
+    active.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
+    hasMore = marker.drain(bytes: bytes)
+    let done = marker.markedBytes
+    if hasMore { marker.end() } else { marker.endSharing() }
+    p.pointee.heap.publishMarked()
+    active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    return (done, Clock.threadTime() - start)
+  }
+}
+
+extension MarkWork {
+  /// Nobody marks, and there is nothing that everybody finds: the cycle may be over.
+  static var isDone: Bool {
+    apus_is_marking() != 0 && !hasWork && heap.pointee.markWork.active.load(ordering: .sequentiallyConsistent) == 0
+  }
+}

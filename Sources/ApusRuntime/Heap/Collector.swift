@@ -1,0 +1,280 @@
+import CApus
+import Synchronization
+
+/// The collector: concurrent, marking, not moving (Go's `gcStart`, `gcMarkDone`, `gcMarkTermination`).
+///
+/// A cycle is: all blocks are swept; the world stops for a moment, and the barrier is on (`begin`); background workers and
+/// those who allocate mark; when nothing grey is left, the world stops again, the stacks that ran meanwhile are scanned,
+/// and if that brings nothing new, or little, everything that is not marked is garbage (`finish`). If it brings much, the
+/// world goes on and so does the marking. Sweeping is done afterwards, block by block.
+///
+/// The steps of a cycle are taken by whoever finds that it is time: a goroutine that allocates, or a worker. Nothing here
+/// waits for a goroutine of the collector's own.
+struct Collector: ~Copyable {
+  /// The number of cycles begun; also the stamp of scanned stacks. And of those that have ended.
+  let cycle = Atomic<UInt32>(0)
+  let ended = Atomic<UInt32>(0)
+  /// A cycle is on, or somebody is about to begin one.
+  let isRunning = Atomic<Bool>(false)
+  /// Somebody tries to end it.
+  let isEnding = Atomic<Bool>(false)
+  /// Roots of this cycle that nobody has marked yet.
+  let rootSlabs = Atomic<UnsafeMutablePointer<UInt>?>(nil)
+  /// Those who wait for the end of a cycle.
+  let waiters = NotifyList()
+  /// False while a test drives the collector by itself: no cycle begins, and nobody helps.
+  let isAutomatic = Atomic<Bool>(true)
+  let assistsAreOff = Atomic<Bool>(false)
+  let workersAreOff = Atomic<Bool>(false)
+  /// The collector's goroutines were started (Go's `memstats.enablegc`).
+  let isEnabled = Atomic<Bool>(false)
+  let hasHelper = Atomic<Bool>(false)
+  let workers = MarkWorkers()
+  /// When the last cycle ended, or the heap was first used; 0 before.
+  let lastEnd = Atomic<Int64>(0)
+  /// Without a cycle for so many nanoseconds, the helper makes one.
+  let forcePeriod = Atomic<Int64>(ForcedCollection.standardPeriod)
+  let helper = SemaphoreRoot(0)
+  let helperIsAwake = Atomic<Bool>(true)
+
+  // Written while the world stands still.
+  var figures = CycleFigures()
+  var totals = HeapTotals()
+  /// How often the end of this cycle was tried.
+  var attempts = 0
+
+  init() {}
+
+  /// Why a cycle begins.
+  enum Reason {
+    /// The heap has grown to its trigger.
+    case size
+    /// Somebody asked for it.
+    case forced
+    /// There was none for two minutes.
+    case time
+  }
+
+  static var collector: UnsafeMutablePointer<Collector> {
+    withUnsafeMutablePointer(to: &heap.pointee.collector) { $0 }
+  }
+
+  static var rootSlabs: UnsafePointer<Atomic<UnsafeMutablePointer<UInt>?>> {
+    withUnsafePointer(to: collector.pointee.rootSlabs) { $0 }
+  }
+
+  /// How long the world stands still for stacks and for marking, in nanoseconds, before it is let go on.
+  static var pauseBudget: Int64 { 150_000 }
+
+  /// What everybody who allocates does between two blocks: begins a cycle, or helps with one. The caller is in no section.
+  /// `bytes`: what it is about to allocate besides what its P has on record.
+  static func poll(owing bytes: Int = 0) {
+    Cleanup.wake()
+    if apus_is_marking() != 0 {
+      Assist.pay(owing: bytes)
+    } else if Pacer.wantsCycle {
+      _ = start(.size)
+    }
+  }
+
+  /// The heap is used for the first time, perhaps: the two minutes of `ForcedCollection` begin.
+  static func noteUse() {
+    _ = collector.pointee.lastEnd.compareExchange(expected: 0, desired: Clock.nanotime(), ordering: .relaxed)
+  }
+
+  /// Begins a cycle; false when one is on already, or it is not its time.
+  @inline(never)
+  static func start(_ reason: Reason) -> Bool {
+    if !collector.pointee.isAutomatic.load(ordering: .relaxed) && reason != .forced { return false }
+    if collector.pointee.isRunning.exchange(true, ordering: .acquiringAndReleasing) { return false }
+    if reason == .size && !Pacer.wantsCycle {
+      collector.pointee.isRunning.store(false, ordering: .releasing)
+      return false
+    }
+    Sweeper.finish()
+    guard StopTheWorld.claim(waits: false) else {
+      // Somebody else has stopped the world: the next one who allocates tries again.
+      collector.pointee.isRunning.store(false, ordering: .releasing)
+      return false
+    }
+    var reason = reason
+    SystemStack.run(&reason) { argument in
+      let reason = argument.unsafelyUnwrapped.assumingMemoryBound(to: Reason.self).pointee
+      StopTheWorld.runClaimed(.references) { m in
+        Collector.begin(reason, on: m)
+        if Collector.marksAtOnce { while !Collector.tryToEnd(isLast: true, on: m) {} }
+      }
+    }
+    // Not by the flag: others may have ended the cycle by now.
+    if marksAtOnce { afterEnd() } else { MarkWorkers.wake() }
+    return true
+  }
+
+  /// GODEBUG=gcstoptheworld=1.
+  private static var marksAtOnce: Bool { sched.pointee.knobs.gcstoptheworld != 0 }
+
+  /// The world stands still.
+  private static func begin(_ reason: Reason, on m: MRef) {
+    let now = Clock.nanotime()
+    let asked = sched.pointee.stopAsked
+    flushCaches(on: m)
+    HeapCheck.run(.beforeMarking, on: m)
+    collector.pointee.cycle.wrappingAdd(1, ordering: .relaxed)
+    collector.pointee.attempts = 0
+    collector.pointee.figures = CycleFigures(reason: reason, start: asked)
+    collector.pointee.figures.atStart = heap.pointee.pacer.live.load(ordering: .relaxed)
+    heap.pointee.pacer.begin()
+    collector.pointee.rootSlabs.store(RootTable.newestSlab(), ordering: .relaxed)
+    apus_set_marking(1)
+    // Stacks of goroutines that were stopped in their own code have to be scanned now (`Barrier`), others may be.
+    var marker = Marker(stopper: m)
+    var bytes = StackRoots.scanThreads(with: &marker, stopper: m)
+    _ = StackRoots.scanParked(with: &marker, until: now + pauseBudget, bytes: &bytes)
+    collector.pointee.figures.stackBytes = bytes
+    marker.endSharing()
+    collector.pointee.figures.markStart = Clock.nanotime()
+    collector.pointee.figures.firstPause = collector.pointee.figures.markStart - asked
+  }
+
+  /// The cycle ends if there is nothing left to mark; true when it has ended. The caller found nothing, and is in no
+  /// section. `waits`: it may wait for others who stop the world.
+  @inline(never)
+  static func finish(waits: Bool) -> Bool {
+    if collector.pointee.isEnding.exchange(true, ordering: .acquiringAndReleasing) { return false }
+    if apus_is_marking() == 0 {
+      collector.pointee.isEnding.store(false, ordering: .releasing)
+      return true
+    }
+    var hasEnded = false
+    if StopTheWorld.claim(waits: waits) {
+      SystemStack.run(&hasEnded) { argument in
+        let hasEnded = argument.unsafelyUnwrapped.assumingMemoryBound(to: Bool.self)
+        StopTheWorld.runClaimed(.references) { m in hasEnded.pointee = Collector.tryToEnd(isLast: false, on: m) }
+      }
+    }
+    collector.pointee.isEnding.store(false, ordering: .releasing)
+    if hasEnded {
+      afterEnd()
+    } else {
+      // There is more to mark, or nobody could look: either way somebody has to come back.
+      MarkWorkers.wake()
+    }
+    return hasEnded
+  }
+
+  /// Ends the cycle, if nothing is left to mark; true when it has. The world stands still since `Sched.stopAsked`.
+  /// `isLast`: however long that takes.
+  private static func tryToEnd(isLast: Bool, on m: MRef) -> Bool {
+    // A pause that begins a cycle, too, has counted that already.
+    let start = isLast ? Clock.nanotime() : sched.pointee.stopAsked
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      sched.pointee.allP[index].unsafelyUnwrapped.pointee.heap.shareBuffer(on: m)
+    }
+    collector.pointee.attempts += 1
+    var marker = Marker(stopper: m)
+    // A program that always hides something from the marking gets a longer pause in the end.
+    let hasEnded = attempt(with: &marker, isLast: isLast || collector.pointee.attempts > 8, on: m)
+    marker.endSharing()
+    if hasEnded { end(on: m) }
+    collector.pointee.figures.addPause(Clock.nanotime() - start)
+    return hasEnded
+  }
+
+  /// Scans the stacks that ran, and marks what that brings, for as long as a pause may last; true when nothing grey is
+  /// left and every stack is as it was scanned. The world stands still.
+  private static func attempt(with marker: inout Marker, isLast: Bool, on m: MRef) -> Bool {
+    let deadline = isLast ? Int64.max : Clock.nanotime() + pauseBudget
+    var bytes = StackRoots.scanThreads(with: &marker, stopper: m)
+    let scanned = StackRoots.scanParked(with: &marker, until: deadline, bytes: &bytes)
+    collector.pointee.figures.stackBytes = max(collector.pointee.figures.stackBytes, bytes)
+    while marker.drain(bytes: 4096) {
+      if Clock.nanotime() > deadline { return false }
+    }
+    return scanned && collector.pointee.rootSlabs.load(ordering: .relaxed) == nil
+  }
+
+  /// Everything that lives is marked. The world stands still.
+  private static func end(on m: MRef) {
+    flushCaches(on: m)
+    HeapCheck.run(.afterMarking, on: m)
+    apus_set_marking(0)
+    var total = heap.pointee.pacer.marked.load(ordering: .relaxed)
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      let p = sched.pointee.allP[index].unsafelyUnwrapped
+      total += p.pointee.heap.markedBytes + p.pointee.heap.blackBytes
+      p.pointee.heap.markedBytes = 0
+      p.pointee.heap.blackBytes = 0
+      p.pointee.heap.debt = 0
+    }
+    Sweeper.turn(on: m)
+    let now = Clock.nanotime()
+    collector.pointee.figures.atEnd = heap.pointee.pacer.live.load(ordering: .relaxed)
+    collector.pointee.figures.goal = heap.pointee.pacer.goal.load(ordering: .relaxed)
+    collector.pointee.figures.marked = total
+    collector.pointee.figures.end = now
+    heap.pointee.pacer.end(
+      marked: total, elapsed: max(now - collector.pointee.figures.markStart, 1),
+      stacks: collector.pointee.figures.stackBytes, now: now)
+    collector.pointee.lastEnd.store(now, ordering: .relaxed)
+  }
+
+  /// The cycle has ended and the world runs.
+  private static func afterEnd() {
+    collector.pointee.figures.workerTime = heap.pointee.pacer.workerTime.load(ordering: .relaxed)
+    collector.pointee.figures.assistTime = heap.pointee.pacer.assistTime.load(ordering: .relaxed)
+    HeapTotals.add(collector.pointee.figures)
+    GCTrace.write(collector.pointee.figures, cycle: collector.pointee.cycle.load(ordering: .relaxed))
+    collector.pointee.ended.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    collector.pointee.isRunning.store(false, ordering: .sequentiallyConsistent)
+    collector.pointee.waiters.notifyAll()
+    Sweeper.wake()
+  }
+
+  private static func flushCaches(on m: MRef) {
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      sched.pointee.allP[index].unsafelyUnwrapped.pointee.heap.flush(on: m)
+    }
+  }
+}
+
+extension Collector {
+  /// A whole cycle that begins after the call, and its sweeping (Go's `runtime.GC`). The caller waits.
+  static func collect() {
+    // One that is on has begun before the call: what died meanwhile is not in it.
+    let before = collector.pointee.cycle.load(ordering: .acquiring)
+    waitForEnd(of: before)
+    while collector.pointee.cycle.load(ordering: .acquiring) == before {
+      if !start(.forced) { waitForTurn() }
+    }
+    waitForEnd(of: before &+ 1)
+    Sweeper.finish()
+    Cleanup.wake()
+  }
+
+  /// Waits for the end of the cycle that is on, without leaving the thread: whoever allocates does not look as if he
+  /// waited, and may hold a lock that belongs to its thread.
+  static func waitInPlace() {
+    LockedThread.lockCurrent()
+    waitForEnd(of: collector.pointee.cycle.load(ordering: .acquiring))
+    LockedThread.unlockCurrent()
+  }
+
+  private static func waitForTurn() {
+    if collector.pointee.isRunning.load(ordering: .acquiring) {
+      waitForEnd(of: collector.pointee.cycle.load(ordering: .acquiring))
+    }
+    Park.yield()
+  }
+
+  /// Waits until cycle `number` has ended.
+  private static func waitForEnd(of number: UInt32) {
+    while true {
+      let ticket = collector.pointee.waiters.takeTicket()
+      if Int32(bitPattern: collector.pointee.ended.load(ordering: .sequentiallyConsistent) &- number) >= 0 {
+        // The ticket is notified with the others at the end of a later cycle.
+        return
+      }
+      collector.pointee.waiters.wait(ticket, .collectionWait)
+    }
+  }
+}

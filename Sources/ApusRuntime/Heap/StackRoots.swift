@@ -1,0 +1,86 @@
+import CApus
+import Synchronization
+
+/// The stacks of goroutines that may hold references, scanned conservatively while the world stands still: any word that is
+/// an address in an object keeps the object.
+///
+/// There are two kinds. Stacks that a thread is on (`scanThreads`) were stopped anywhere, also in the middle of a program's
+/// own code: their registers count, too, and they are scanned in each pause, the first one among them (`Barrier` says why).
+/// The others (`scanParked`) stand where `apus_switch` left them. A goroutine that was scanned so and has not run since
+/// need not be looked at again: the scan leaves the cycle's number in the goroutine's state word, and whatever makes it
+/// runnable overwrites the word.
+enum StackRoots {
+  /// What may be in use below the stack pointer that a stopped thread has noted: the area that a leaf function uses
+  /// without moving the pointer, and the registers that a function of ours has pushed below its frame address.
+  private static var margin: UInt { 256 }
+
+  /// Scans the stacks of the threads that are in a goroutine with references; the bytes that were looked at.
+  static func scanThreads(with marker: inout Marker, stopper: MRef) -> Int {
+    var bytes = 0
+    var next = sched.pointee.allM.load(ordering: .acquiring)
+    while let m = next {
+      next = m.pointee.allLink
+      let g = m.currentG
+      if !g.pointee.isInHeapScope { continue }
+      bytes += m == stopper ? scan(from: g.pointee.head.sp, of: g, with: &marker) : scanStopped(m, g, with: &marker)
+    }
+    return bytes
+  }
+
+  /// A stopped thread's:
+  ///
+  /// - By the signal: from its stack pointer on, and the record of its registers, the vector registers among them.
+  /// - On the way out of the runtime, or while it waits for a P there: the registers lie around the frame that it noted.
+  private static func scanStopped(_ m: MRef, _ g: GRef, with marker: inout Marker) -> Int {
+    assert(
+      m.pointee.words.stopped.load(ordering: .acquiring) != UInt32(APUS_NOT_STOPPED),
+      "a thread with references runs while the world stands still")
+    var (start, end): (UInt, UInt) = (0, 0)
+    apus_context_extent(m.pointee.head.stopped_context, &start, &end)
+    marker.markConservatively(from: start, to: end)
+    let sp = m.pointee.head.stopped_sp & ~7
+    if sp > g.pointee.head.stack_lo && sp <= g.pointee.head.stack_hi {
+      return scan(from: max(sp - margin, g.pointee.head.stack_lo), of: g, with: &marker)
+    }
+    // In a handler of the program's, on the signal stack: the registers of what it has interrupted are there, too, and how
+    // much of the goroutine's stack was in use is not known.
+    let signalStack = m.pointee.head.signal_stack
+    let top = signalStack + m.pointee.head.signal_stack_size
+    if sp >= signalStack && sp < top { marker.markConservatively(from: max(sp - margin, signalStack), to: top) }
+    return scan(from: g.pointee.head.stack_lo, of: g, with: &marker)
+  }
+
+  private static func scan(from sp: UInt, of g: GRef, with marker: inout Marker) -> Int {
+    marker.markConservatively(from: sp, to: g.pointee.head.stack_hi)
+    return Int(g.pointee.head.stack_hi - sp)
+  }
+
+  /// Scans the stacks of goroutines that are on no thread, are in a scope, and may have changed since they were scanned last,
+  /// until all are done or the clock shows `deadline`; false when it did. Adds the bytes that were looked at to `bytes`.
+  static func scanParked(with marker: inout Marker, until deadline: Int64, bytes: inout Int) -> Bool {
+    var sinceClock = 0
+    let stamp = G.scanStamp(cycle: heap.pointee.collector.cycle.load(ordering: .relaxed))
+    return HeapScopes.each { g in
+      let before = g.pointee.statusWord.load(ordering: .relaxed)
+      if before & ~G.statusMask == stamp { return true }
+      let status = g.pointee.status
+      if status != .waiting && StoppedThreads.threadRunning(g) != nil { return true }
+      if sinceClock > 16 << 10 {
+        sinceClock = 0
+        if Clock.nanotime() > deadline { return false }
+      }
+      // Running, and no thread has it: its thread has ended under it, and it never goes on. What was in use of its stack
+      // is not known.
+      let sp = status == .running ? g.pointee.head.stack_lo : g.pointee.head.sp
+      // A thread without a P may make it runnable at this moment. It will not run before the world does, and if the stamp
+      // is lost it is scanned once more.
+      _ = g.pointee.statusWord.compareExchange(
+        expected: before, desired: before & G.statusMask | stamp, ordering: .acquiringAndReleasing)
+      marker.markConservatively(from: sp, to: g.pointee.head.stack_hi)
+      let size = Int(g.pointee.head.stack_hi - sp)
+      bytes += size
+      sinceClock += size + 512
+      return true
+    }
+  }
+}

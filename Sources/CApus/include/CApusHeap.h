@@ -1,0 +1,46 @@
+// What the managed heap needs of C: words and bits that several threads read and write at once.
+#ifndef CAPUS_HEAP_H
+#define CAPUS_HEAP_H
+
+#include <stdint.h>
+
+/// 1 while the collector marks: whoever stores a link shades the object first (the write barrier). A C global, so that
+/// the test is one instruction in the program's own code. Written while the world stands still.
+extern uint8_t apus_marking;
+
+static inline __attribute__((always_inline)) uint8_t apus_is_marking(void) {
+  return __atomic_load_n(&apus_marking, __ATOMIC_RELAXED);
+}
+static inline void apus_set_marking(uint8_t on) { __atomic_store_n(&apus_marking, on, __ATOMIC_RELAXED); }
+
+/// A link of a managed object. Acquire and release: whoever follows a link to a new object finds it initialised.
+static inline __attribute__((always_inline)) uintptr_t apus_load_link(const void *link) {
+  return __atomic_load_n((const uintptr_t *)link, __ATOMIC_ACQUIRE);
+}
+static inline __attribute__((always_inline)) void apus_store_link(void *link, uintptr_t address) {
+  __atomic_store_n((uintptr_t *)link, address, __ATOMIC_RELEASE);
+}
+
+/// Words of the heap's bitmaps. `or` and `and` return what was there before.
+static inline __attribute__((always_inline)) uint64_t apus_bits_load(const uint64_t *word) {
+  return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) void apus_bits_store(uint64_t *word, uint64_t bits) {
+  __atomic_store_n(word, bits, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) uint64_t apus_bits_or(uint64_t *word, uint64_t bits) {
+  return __atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) uint64_t apus_bits_and(uint64_t *word, uint64_t bits) {
+  return __atomic_fetch_and(word, bits, __ATOMIC_RELAXED);
+}
+
+/// A table of zeros that Ps share until they allocate managed objects: 64 entries of 32 bytes.
+extern uint64_t apus_empty_heap_entries[256];
+static inline void *apus_no_heap_entries(void) { return apus_empty_heap_entries; }
+
+/// Calls `body(argument)` with the stack pointer at `top`, after all registers that a callee would save were pushed on
+/// the present stack and its pointer was stored in `*save`: what is in use of the present stack then lies above it.
+void apus_system_stack(uintptr_t *save, uintptr_t top, void (*body)(void *), void *argument);
+
+#endif
