@@ -19,7 +19,7 @@ public struct Metric: Sendable {
   /// Its value when it was asked for.
   public let value: Value
 
-  fileprivate init(_ name: String, _ value: Value, isCumulative: Bool = false, _ description: String) {
+  init(_ name: String, _ value: Value, isCumulative: Bool = false, _ description: String) {
     self.name = name
     self.value = value
     self.isCumulative = isCumulative
@@ -31,6 +31,10 @@ extension Runtime {
   /// The runtime's figures now, in the order of their names. Taken while everybody runs: figures that change together may
   /// be of different moments. It looks at the record of every goroutine, some nanoseconds each.
   public static var metrics: [Metric] {
+    (schedulerMetrics + HeapMetrics.now()).sorted { $0.name < $1.name }
+  }
+
+  private static var schedulerMetrics: [Metric] {
     let figures = SchedulerFigures.now()
     let census = GoroutineCensus.now()
     let worst = Double(figures.worstStopTheWorld) / 1e9

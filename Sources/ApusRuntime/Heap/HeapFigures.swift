@@ -8,6 +8,7 @@ package struct HeapFigures: Sendable {
   package private(set) var residentBytes = 0
   package private(set) var scavengedBytes = 0
   package private(set) var allocatedBytes = 0
+  package private(set) var freedBytes = 0
   package private(set) var roots = 0
   package private(set) var collections = 0
   package private(set) var forcedCollections = 0
@@ -39,6 +40,7 @@ package struct HeapFigures: Sendable {
     figures.pauseTotal = totals.pointee.pauseTotal
     figures.worstPause = totals.pointee.worstPause
     figures.markTime = totals.pointee.markTime
+    figures.freedBytes = totals.pointee.freedBytes
     figures.allocatedBytes = totals.pointee.freedBytes + figures.liveBytes
     count = totals.pointee.copyPauses(to: &pauses)
     totals.pointee.lock.unlock(m)
