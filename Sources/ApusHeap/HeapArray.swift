@@ -15,6 +15,7 @@ public struct HeapArray<Element> {
 
 /// What tells an array's type from others.
 public protocol HeapArrayProtocol {
+  /// What the array's elements are.
   associatedtype Element
 }
 

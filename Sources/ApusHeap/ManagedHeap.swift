@@ -48,16 +48,19 @@ public enum ManagedHeap {
     public let allocatedBytes: Int
     /// The roots that exist.
     public let roots: Int
-    /// The collections so far, and those of them that somebody asked for.
+    /// The collections so far.
     public let collections: Int
+    /// Those of them that somebody asked for.
     public let forcedCollections: Int
-    /// How long goroutines stood still for collections: altogether, and at most at once.
+    /// How long goroutines stood still for collections, altogether.
     public let pauseTotal: Duration
+    /// How long they did at most at once.
     public let worstPause: Duration
     /// The pauses of the last collections, the latest first; at most 256.
     public let recentPauses: [Duration]
-    /// The processors' time that marking took, and giving memory back.
+    /// The processors' time that marking took.
     public let markTime: Duration
+    /// The processors' time that giving memory back took.
     public let scavengeTime: Duration
 
     init(_ figures: HeapFigures) {

@@ -40,6 +40,7 @@ extension Ref {
   @inlinable
   public static func === (first: Ref, second: Ref) -> Bool { first.address == second.address }
 
+  /// Whether they refer to different objects.
   @inlinable
   public static func !== (first: Ref, second: Ref) -> Bool { !(first === second) }
 

@@ -15,6 +15,12 @@ enum Thread {
 
   static var id: Int32 { apus_gettid() }
 
+  /// Names the calling thread, for debuggers and /proc. Not a `String`: a debug build would allocate to hand it to C, while
+  /// somebody may have destroyed malloc's heap and report it.
+  static func setName(_ name: StaticString) {
+    apus_thread_name(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
+  }
+
   /// Blocks all signals on the calling thread but libc's own two: the program's are for its own threads.
   static func blockSignals() {
     var mask: UInt64 = ~(3 << 31)

@@ -48,7 +48,7 @@ public struct Sysmon: ~Copyable {
   private static func run(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     Threads.makeCurrent(m)
-    apus_thread_name("apus-sysmon")
+    Thread.setName("apus-sysmon")
     Thread.blockSignals()
     DeadlockDetector.countItself(m)
     apus_timer_slack_minimal()

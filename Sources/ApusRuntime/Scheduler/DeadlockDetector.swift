@@ -158,7 +158,7 @@ extension DeadlockDetector {
   private static func watch(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     Threads.makeCurrent(m)
-    apus_thread_name("apus-watcher")
+    Thread.setName("apus-watcher")
     Thread.blockSignals()
     countItself(m)
     var delay = firstDelay

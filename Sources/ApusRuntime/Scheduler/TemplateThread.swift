@@ -96,7 +96,7 @@ enum TemplateThread {
   private static func run(_ argument: UnsafeMutableRawPointer?) -> Never {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     Threads.makeCurrent(m)
-    apus_thread_name("apus-template")
+    Thread.setName("apus-template")
     Thread.blockSignals()
     DeadlockDetector.countItself(m)
     sched.pointee.templateM = m

@@ -104,7 +104,7 @@ enum Threads {
   private static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
     initialize(m)
-    apus_thread_name("apus-m")
+    Thread.setName("apus-m")
     var mask = sched.pointee.facts.signalMask
     _ = apus_signal_mask_set(&mask)
     TemplateThread.countArrival(m)
