@@ -1,4 +1,5 @@
 import Apus
+import Glibc
 import Testing
 
 /// A message of protocol buffers, by field: numbers, and what has a length.
@@ -53,7 +54,125 @@ private func waitForProfile(_ channel: Channel<Int>, _ ready: WaitGroup) -> Int 
   return (channel.receive() ?? 0) + 1
 }
 
-@Suite struct ProfileTests {
+/// The CPU time of the calling thread, in nanoseconds.
+private func threadTime() -> Int64 {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// Computes for so many nanoseconds of its thread's CPU time.
+@inline(never)
+private func burnInGoroutine(_ duration: Int64) -> Int {
+  let end = threadTime() + duration
+  var rounds = 0
+  while threadTime() < end {
+    var number = 0
+    while number < 20_000 {
+      rounds &+= mix(number)
+      number &+= 1
+    }
+  }
+  return rounds
+}
+
+/// Calls nobody, not even in a debug build: of a thread that is not the runtime's only the innermost function is known.
+@inline(never)
+private func mix(_ number: Int) -> Int {
+  var value = number
+  var count = 0
+  while count < 20 {
+    value = value &* 31 ^ value &>> 7
+    count &+= 1
+  }
+  return value
+}
+
+/// How many timers of this process send SIGPROF.
+private func profileTimers() -> Int {
+  guard let file = fopen("/proc/self/timers", "r") else { return 0 }
+  defer { fclose(file) }
+  var count = 0
+  var line = [CChar](repeating: 0, count: 256)
+  while fgets(&line, 256, file) != nil {
+    if strncmp(line, "signal: 27/", 11) == 0 { count += 1 }
+  }
+  return count
+}
+
+@Suite(.serialized) struct ProfileTests {
+  /// What a profile's samples of two values say of the stacks in which `name` occurs.
+  private static func sums(_ profile: [UInt8], _ name: String) throws -> (samples: UInt64, cpu: UInt64) {
+    let message = try #require(Message(profile[...]))
+    let strings = message.contents[6, default: []].map { String(decoding: $0, as: UTF8.self) }
+    var found: Set<UInt64> = []
+    for function in message.messages(5) where strings[Int(function.number(2))].contains(name) {
+      found.insert(function.number(1))
+    }
+    var places: Set<UInt64> = []
+    for location in message.messages(4) where location.messages(4).contains(where: { found.contains($0.number(1)) }) {
+      places.insert(location.number(1))
+    }
+    var sums: (samples: UInt64, cpu: UInt64) = (0, 0)
+    for sample in message.messages(2) {
+      let stack = Message.packed(try #require(sample.contents[1]?.first))
+      let values = Message.packed(try #require(sample.contents[2]?.first))
+      try #require(values.count == 2)
+      if places.isDisjoint(with: stack) { continue }
+      sums.samples += values[0]
+      sums.cpu += values[1]
+    }
+    return sums
+  }
+
+  /// CPU time, not time: whatever else the machine does.
+  @Test func cpuTimeIsCountedByStack() throws {
+    #expect(Runtime.stopCPUProfile() == nil)
+    #expect(Runtime.startCPUProfile(samplesPerSecond: 200))
+    #expect(!Runtime.startCPUProfile())
+    let rounds = onGoroutine {
+      Goroutine.lockToThread()
+      defer { Goroutine.unlockFromThread() }
+      return burnInGoroutine(1_000_000_000)
+    }
+    let profile = try #require(Runtime.stopCPUProfile())
+    #expect(rounds != 0)
+    #expect(Runtime.stopCPUProfile() == nil)
+    let sums = try Self.sums(profile, "burnInGoroutine")
+    #expect(sums.cpu == sums.samples * 5_000_000)
+    #expect((800_000_000...1_200_000_000).contains(sums.cpu), "\(sums)")
+    #expect(profileTimers() == 0)
+  }
+
+  /// A thread that begins while the profile lasts has a timer, too, and one that ends leaves none.
+  @Test func threadsComeAndGo() throws {
+    for round in 0..<8 {
+      #expect(Runtime.startCPUProfile(samplesPerSecond: 1000))
+      var threads: [pthread_t] = []
+      for _ in 0..<8 {
+        var thread = pthread_t()
+        pthread_create(
+          &thread, nil,
+          { _ in
+            go {}
+            _ = burnInGoroutine(30_000_000)
+            return nil
+          }, nil)
+        threads.append(thread)
+      }
+      // The first half ends within the profile, the others at the same time as it, or after it.
+      if round % 2 == 0 { for thread in threads { pthread_join(thread, nil) } }
+      let profile = try #require(Runtime.stopCPUProfile())
+      if round % 2 != 0 { for thread in threads { pthread_join(thread, nil) } }
+      #expect(profileTimers() == 0)
+      if round % 2 == 0 {
+        let sums = try Self.sums(profile, "mix")
+        // Of 240 milliseconds. The kernel looks at its ticks, some milliseconds apart: what comes after a thread's last is lost.
+        #expect(sums.cpu > 100_000_000, "\(sums)")
+      }
+    }
+  }
+
   @Test func goroutinesAreCountedByStack() throws {
     let profile = onGoroutine { () -> [UInt8] in
       let channel = Channel<Int>()

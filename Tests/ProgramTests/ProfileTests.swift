@@ -34,5 +34,24 @@ extension Programs {
       let lines = try run(try #require(go), ["tool", "pprof", "-top", "-lines", file], timeout: .seconds(300))
       #expect(lines.output.contains("/Tests/Programs/faults/Waits.swift:"), "\(lines)")
     }
+
+    @Test func goOpensAProfileOfCPUTime() throws {
+      let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let file = folder.appending(path: "cpu.pb").path
+      let program = try run(product("apus-faults"), ["cpu-profile", file])
+      #expect(program.status == 0, "\(program)")
+      let result = try run(try #require(go), ["tool", "pprof", "-top", file], timeout: .seconds(300))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.output.contains("Type: cpu\n"), "\(result)")
+      // Two goroutines compute, one for three times as long. The fifth column has their share, with what they call.
+      let shares = try ["computeLong", "computeShort"].map { name in
+        let line = try #require(
+          result.output.split(separator: "\n").first { $0.contains(" apus_faults.\(name)()") }, "\(result)")
+        return Double(try #require(line.split(separator: " ").dropFirst(4).first).dropLast()) ?? 0
+      }
+      #expect(shares[0] > 60 && shares[1] > 15, "\(result)")
+    }
   }
 }

@@ -11,11 +11,12 @@ extension Runtime {
   public static func goroutineProfile() -> [UInt8] {
     let stacks = GoroutineSnapshot.stacks()
     let program = CommandLine.arguments.first ?? ""
-    var builder = ProfileBuilder(counting: "goroutine", in: "count", program: program)
+    let kind = ProfileBuilder.Kind("goroutine", "count")
+    var builder = ProfileBuilder(of: [kind], every: 1, kind, program: program)
     var lookup = FrameLookup()
     // The most frequent first; equal ones in an order of their own, so that two profiles are easily compared.
     for (addresses, count) in stacks.sorted(by: { ($0.value, $1.key.first ?? 0) > ($1.value, $0.key.first ?? 0) }) {
-      builder.add(addresses, value: UInt64(count), &lookup)
+      builder.add(addresses, values: [UInt64(count)], &lookup)
     }
     lookup.close()
     return builder.finish(at: UInt64(apus_unix_time()))

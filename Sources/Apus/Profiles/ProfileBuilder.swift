@@ -13,16 +13,35 @@ struct ProfileBuilder {
   private var locationMessages: [ProtocolBuffer] = []
   private let program: String
 
-  /// What a sample's value counts: its name and unit. `program`: the path of the executable.
-  init(counting name: String, in unit: String, program: String) {
-    self.program = program
-    var type = ProtocolBuffer()
-    type.add(1, index(of: name))
-    type.add(2, index(of: unit))
-    profile.add(1, type)
-    profile.add(11, type)
-    profile.add(12, 1 as UInt64)
+  /// What a value counts: its name and unit.
+  struct Kind {
+    var name: String
+    var unit: String
+
+    init(_ name: String, _ unit: String) {
+      self.name = name
+      self.unit = unit
+    }
   }
+
+  /// The values of each sample are of these `kinds`; a sample was taken every `period` of `periodKind`. `program`: the path
+  /// of the executable.
+  init(of kinds: [Kind], every period: UInt64, _ periodKind: Kind, program: String) {
+    self.program = program
+    for kind in kinds { profile.add(1, message(for: kind)) }
+    profile.add(11, message(for: periodKind))
+    profile.add(12, period)
+  }
+
+  private mutating func message(for kind: Kind) -> ProtocolBuffer {
+    var type = ProtocolBuffer()
+    type.add(1, index(of: kind.name))
+    type.add(2, index(of: kind.unit))
+    return type
+  }
+
+  /// A remark, for whoever reads it.
+  mutating func comment(_ text: String) { profile.add(13, index(of: text)) }
 
   private mutating func index(of text: String) -> UInt64 {
     if let known = strings[text] { return known }
@@ -33,10 +52,10 @@ struct ProfileBuilder {
   }
 
   /// A stack, by addresses inside instructions, innermost first.
-  mutating func add(_ addresses: [UInt], value: UInt64, _ lookup: inout FrameLookup) {
+  mutating func add(_ addresses: [UInt], values: [UInt64], _ lookup: inout FrameLookup) {
     var sample = ProtocolBuffer()
     sample.add(1, packed: addresses.map { location(at: $0, &lookup) })
-    sample.add(2, packed: [value])
+    sample.add(2, packed: values)
     samples.append(sample)
   }
 

@@ -19,6 +19,7 @@ public enum ForeignThread {
     m.g0.pointee.head.stack_hi = 0
     m.pointee.accessListHead = nil
     Threads.makeCurrent(m)
+    CPUProfiler.threadBegins(m)
     armThreadEnd(m)
     return m
   }
@@ -48,6 +49,7 @@ public enum ForeignThread {
         guard let m = argument?.assumingMemoryBound(to: M.self) else { return }
         // The main thread may have been one and be m0 by now.
         if !m.pointee.isForeign { return }
+        CPUProfiler.threadEnds(m)
         sched.pointee.lock.lock(m)
         sched.pointee.deadlock.foreign -= 1
         DeadlockDetector.checkAndUnlock(m)

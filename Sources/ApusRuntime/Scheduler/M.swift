@@ -83,6 +83,9 @@ public struct M: ~Copyable {
   /// A foreign thread sleeps here while its stand-in waits.
   let foreignNote = Note()
 
+  /// The timer of a CPU profile; see `CPUProfiler` for who writes it.
+  let profileTimer = Atomic<Int32>(CPUProfiler.noThread)
+
   #if DEBUG
     /// The ranks of the locks that this thread holds, in the order in which they were taken.
     var ranks: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0, 0, 0)

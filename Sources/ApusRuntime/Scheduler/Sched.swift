@@ -132,6 +132,7 @@ public struct Sched: ~Copyable {
 
   var deadlock = DeadlockDetector()
   var waitScan = WaitScan.State()
+  var profiler = CPUProfiler.State()
 
   /// The managed heap.
   var heap = Heap()

@@ -76,6 +76,7 @@ enum Threads {
     SignalStack.install(m)
     apus_timer_slack_minimal()
     _ = apus_cpu_timer_start(m.cM, Slices.ownCPUTime)
+    CPUProfiler.threadBegins(m)
     apus_thread_end_arm({ Threads.abandoned($0) }, UnsafeMutableRawPointer(m))
   }
 
@@ -88,6 +89,7 @@ enum Threads {
     guard currentMOrNil() == m else { return }
     m.enter()
     apus_cpu_timer_stop(m.cM)
+    CPUProfiler.threadEnds(m)
     m.pointee.head.told = 0
     m.setCurrent(m.g0)
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
@@ -171,6 +173,7 @@ enum Threads {
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
     let isMain = m.pointee.id == 0
     apus_cpu_timer_stop(m.cM)
+    CPUProfiler.threadEnds(m)
     if !isMain { SignalStack.remove(m) }
     sched.pointee.lock.lock(m)
     sched.pointee.threadCount -= 1

@@ -18,6 +18,7 @@
 #include "CApusNetwork.h"
 #include "CApusNotify.h"
 #include "CApusPreempt.h"
+#include "CApusProfile.h"
 #include "CApusReport.h"
 #include "CApusSwitch.h"
 #include "CApusUnwind.h"

@@ -92,6 +92,8 @@ case "on-start":
   print("main")
 case "echo":
   echo()
+case "cpu-profile":
+  writeCPUProfile(to: CommandLine.arguments[2])
 case let other where runDeadlock(other, Int(integer(2))) || runWaits(other):
   break
 default:

@@ -1,0 +1,27 @@
+// The samples of a CPU profile (cpu_profile.c). One profile at a time; the caller sees to that.
+#ifndef CAPUS_PROFILE_H
+#define CAPUS_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "CApusUnwind.h"
+
+/// Gets memory for samples and installs the handler of SIGPROF, which stays; from now on it counts. 0 or a negative errno.
+int apus_profile_begin(void);
+/// Sends SIGPROF to the thread `tid` of this process each time that it has used so much CPU time: the timer's number, or a
+/// negative errno.
+int apus_profile_timer_start(int32_t tid, int64_t period_ns);
+void apus_profile_timer_stop(int timer);
+/// No sample is counted any more when it returns. The timers have been stopped.
+void apus_profile_end(void);
+/// How many different stacks there can be.
+size_t apus_profile_capacity(void);
+/// The stack at place `index` and how many periods it was seen for; NULL where there is none. After `apus_profile_end`.
+const apus_frames *apus_profile_stack(size_t index, uint64_t *periods);
+/// How many periods have no stack, since there were too many different ones.
+uint64_t apus_profile_lost(void);
+/// Gives the memory back.
+void apus_profile_release(void);
+
+#endif
