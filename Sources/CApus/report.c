@@ -1,5 +1,6 @@
 // The guards of a fatal report: that there is one, that it ends, and that it goes on where what it calls does not.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -188,6 +189,14 @@ char *apus_take_fatal_message(void) {
 
 bool apus_has_fatal_message(void) {
   return swift_getFatalErrorMessageBuffer != NULL && atomic_load(swift_getFatalErrorMessageBuffer()) != NULL;
+}
+
+bool apus_may_have_said_why(uintptr_t pc) {
+  Dl_info trap, library;
+  if (swift_getFatalErrorMessageBuffer == NULL) return false;
+  // Nobody knows of what the loader does not.
+  if (!dladdr((const void *)pc, &trap) || !dladdr((const void *)swift_getFatalErrorMessageBuffer, &library)) return true;
+  return trap.dli_fbase == library.dli_fbase;
 }
 
 void apus_free(void *memory) { free(memory); }

@@ -1,6 +1,7 @@
 import Apus
 import ApusRuntime
 import CApus
+import Glibc
 import Testing
 
 /// A number that no optimizer knows.
@@ -29,7 +30,8 @@ private final class Changing: @unchecked Sendable {
   func change(_ body: (inout Int) -> Void) { body(&value) }
 }
 
-@Suite struct IsolatedTests {
+// One after the other: who traps in libswiftCore while another does may get the other's reason.
+@Suite(.serialized) struct IsolatedTests {
   @Test func aBodyThatReturnsHasAResult() throws {
     let results = onGoroutine {
       [Goroutine.isolated { opaque(1) + 1 }, Goroutine.isolated { 3 }]
@@ -93,6 +95,25 @@ private final class Changing: @unchecked Sendable {
     #expect(!trap.frames.contains("apus_isolate"))
   }
 
+  /// A check that the compiler has put into the program traps without a word: what libswiftCore has kept meanwhile is
+  /// another goroutine's.
+  @Test func aMessageIsLeftToWhomItIsFor() throws {
+    typealias Buffer = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    typealias BufferFunction = @convention(c) () -> Buffer
+    let symbol = try #require(dlsym(nil, "swift_getFatalErrorMessageBuffer"))
+    let buffer = unsafeBitCast(symbol, to: BufferFunction.self)()
+    buffer.pointee = strdup("another's")
+    let result = onGoroutine { Goroutine.isolated { addTooMuch(opaque(.max)) } }
+    let rest = apus_take_fatal_message()
+    defer { free(rest) }
+    guard case .failure(let trap) = result else {
+      Issue.record("it did not trap")
+      return
+    }
+    #expect(trap.reason.contains("arithmetic overflow"))
+    #expect(rest.map { String(cString: $0) } == "another's")
+  }
+
   @Test func theFramesSayWhere() throws {
     let result = onGoroutine { Goroutine.isolated { descend(10) } }
     guard case .failure(let trap) = result else {
@@ -101,7 +122,7 @@ private final class Changing: @unchecked Sendable {
     }
     let lines = trap.frames.split(separator: "\n")
     #expect(lines.first?.hasSuffix(".addTooMuch(_:)") == true, "\(trap.frames)")
-    #expect(lines.dropFirst().first?.contains("/IsolatedTests.swift:18 ") == true, "\(trap.frames)")
+    #expect(lines.dropFirst().first?.contains("/IsolatedTests.swift:19 ") == true, "\(trap.frames)")
     #expect(lines.filter { $0.contains(".descend(_:)") }.count >= 1, "\(trap.frames)")
     #expect("\(trap)" == trap.reason)
   }

@@ -12,14 +12,15 @@ package struct TrapRecord: @unchecked Sendable {
   /// The goroutine's number.
   package let goroutine: UInt64
 
-  /// Takes the message that libswiftCore keeps. When several goroutines trap at the same moment it may be another's.
+  /// Takes the message that libswiftCore keeps. When several goroutines trap in libswiftCore at the same moment it may be
+  /// another's; it is left to the other where only that one can have one.
   init(_ isolation: apus_isolation, goroutine: UInt64) {
     fault = isolation.fault
     self.goroutine = goroutine
     isMisuse = isolation.misuse != nil
     if let misuse = isolation.misuse {
       message = String(decoding: UnsafeBufferPointer(start: misuse, count: isolation.misuse_length), as: UTF8.self)
-    } else if TrapReason.isChecks(isolation.fault.signal), let text = apus_take_fatal_message() {
+    } else if Self.hasMessage(isolation.fault), let text = apus_take_fatal_message() {
       message = String(cString: text)
       apus_free(text)
     } else {
@@ -28,6 +29,12 @@ package struct TrapRecord: @unchecked Sendable {
     var frames = isolation.frames
     elided = frames.elided
     addresses = Array(UnsafeBufferPointer(start: apus_frames_pcs(&frames), count: frames.count))
+  }
+
+  private static func hasMessage(_ fault: apus_fault) -> Bool {
+    guard TrapReason.isChecks(fault.signal) else { return false }
+    // LibswiftCore has called abort, which is libc's.
+    return fault.signal == SignalName.abort || apus_may_have_said_why(fault.pc)
   }
 
   /// The signal that the trap was; nil for misuse that the runtime has noticed.

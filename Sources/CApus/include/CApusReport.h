@@ -25,6 +25,9 @@ bool apus_has_fatal_message(void);
 /// What libswiftCore has written of a fatal error ("file:line: Fatal error: …"), with a newline at its end; NULL when there
 /// is nothing. It is the caller's: of malloc, and not there any more for the next one.
 char *apus_take_fatal_message(void);
+/// Whether libswiftCore can have written why the instruction at `pc` trapped: whether it is in the image that
+/// libswiftCore is in. Checks that the compiler has put into other code trap without a word. Not for handlers.
+bool apus_may_have_said_why(uintptr_t pc);
 void apus_free(void *memory);
 
 /// Ends the process with `status` if it is still there after `seconds`: the guard of a fatal report that hangs on a
