@@ -1,5 +1,6 @@
-import Apus
+@testable import Apus
 @testable import ApusRuntime
+import Foundation
 import Testing
 
 @Suite struct SelectFrameTests {
@@ -25,5 +26,47 @@ import Testing
       // 32 in use at the most, and what two Ps may keep.
       precondition(sched.pointee.goroutines.selectFrameCount <= 32 + 2 * SelectFrameList.localLimit)
     }
+  }
+
+  /// The thread on which a goroutine parked may still be releasing the locks when another has woken that goroutine: it
+  /// does not leave the frame before.
+  @Test(arguments: [false, true])
+  func nobodyLeavesAFrameWhoseLocksAreHeld(isTimer: Bool) {
+    let (early, late) = onGoroutine {
+      let channel = Channel<Int>()
+      let m = currentM()
+      let frame = UnsafeMutablePointer<SelectFrame>.take(1, for: m.currentG)
+      if isTimer {
+        var operation = After(.seconds(1))
+        operation._prepare(frame, 0)
+      } else {
+        frame.add(channel.state.lockAddress)
+      }
+      let (locked, out) = (SharedCount(), SharedCount())
+      let place = UInt(bitPattern: frame)
+      let thread = Thread {
+        let frame = UnsafeMutablePointer<SelectFrame>(bitPattern: place)!
+        while locked.value == 0 { sched_yield() }
+        if isTimer {
+          var operation = After(.seconds(1))
+          operation._dequeue(frame, 0, fired: false)
+        } else {
+          var operation = channel.receiving
+          operation._dequeue(frame, 0, fired: false)
+        }
+        out.add()
+      }
+      thread.start()
+      frame.lockAll(m)
+      locked.add()
+      let end = ContinuousClock.now + .milliseconds(20)
+      while ContinuousClock.now < end { sched_yield() }
+      let early = out.value
+      frame.unlockAll(m)
+      while out.value == 0 { Goroutine.yield() }
+      frame.giveBack()
+      return (early, out.value)
+    }
+    #expect(early == 0 && late == 1)
   }
 }

@@ -8,7 +8,7 @@ protocol SelectOperands: ~Copyable {
   mutating func perform(_ index: Int, waking woken: inout GRef?) -> Bool
   mutating func prepare(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
   mutating func enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
-  mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
+  mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Int)
   mutating func settle(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Int)
   mutating func release(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
 }
@@ -53,9 +53,9 @@ struct SelectList<Head: SelectOperation & ~Copyable, Tail: SelectOperands & ~Cop
   }
 
   @inlinable
-  mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
-    head._dequeue(frame, index)
-    tail.dequeue(frame, index &+ 1)
+  mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Int) {
+    head._dequeue(frame, index, fired: fired == index)
+    tail.dequeue(frame, index &+ 1, fired: fired)
   }
 
   @inlinable
@@ -80,7 +80,7 @@ struct SelectEnd: SelectOperands, ~Copyable {
   @inlinable @inline(__always) mutating func perform(_ index: Int, waking woken: inout GRef?) -> Bool { false }
   @inlinable mutating func prepare(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
   @inlinable mutating func enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
-  @inlinable mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
+  @inlinable mutating func dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Int) {}
   @inlinable mutating func settle(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Int) {}
   @inlinable mutating func release(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
 }
@@ -96,7 +96,7 @@ func runSelect<Operands: SelectOperands & ~Copyable>(_ operands: inout Operands)
   var plan = SelectPlan()
   operands.describe(&plan, 0)
   let m = currentM()
-  var ready = plan.looksReady()
+  var ready = plan.ready
   while ready != 0 {
     let index = SelectPlan.pick(&ready, m)
     guard let channel = plan.channel(index) else { return index }
@@ -141,11 +141,8 @@ func waitInSelect<Operands: SelectOperands & ~Copyable>(_ operands: inout Operan
   }
   operands.enqueue(frame, 0)
   Park.park(.select, unlockingAll: frame)
-  let resumed = currentM()
-  frame.lockAll(resumed)
-  operands.dequeue(frame, 0)
-  frame.unlockAll(resumed)
   let fired = Int(frame.pointee.fired)
+  operands.dequeue(frame, 0, fired: fired)
   operands.settle(frame, 0, fired: fired)
   frame.giveBack()
   return fired

@@ -29,6 +29,12 @@ public struct After: SelectOperation {
     Timers.arm(frame.timer(index), at: Deadline.after(duration), on: currentM())
   }
 
+  /// In no queue, but the frame's lock is one of those under which the goroutine has parked.
+  @inlinable
+  public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool) {
+    if !fired { frame.passLock(currentM()) }
+  }
+
   /// A timer that lost is gone from its heap, not only called off: the frame is used again.
   @inlinable
   public mutating func _settle(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool) {

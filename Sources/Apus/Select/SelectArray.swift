@@ -32,11 +32,8 @@ public func select<Element>(receivingAny channels: [Channel<Element>]) -> (index
   }
   for index in channels.indices { operations[index]._enqueue(frame, index) }
   Park.park(.select, unlockingAll: frame)
-  let resumed = currentM()
-  frame.lockAll(resumed)
-  for index in channels.indices { operations[index]._dequeue(frame, index) }
-  frame.unlockAll(resumed)
   let fired = Int(frame.pointee.fired)
+  for index in channels.indices { operations[index]._dequeue(frame, index, fired: index == fired) }
   for index in channels.indices { operations[index]._settle(frame, index, fired: index == fired) }
   frame.giveBack()
   return (fired, operations[fired]._takeOutput())

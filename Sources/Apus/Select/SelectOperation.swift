@@ -15,8 +15,9 @@ public protocol SelectOperation<Output>: ~Copyable {
   mutating func _prepare(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
   /// Puts place `index` into the queue of its locked channel, with the element if it is a send.
   mutating func _enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
-  /// Takes place `index` out of its locked channel's queue if it is still there.
-  mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int)
+  /// Takes place `index` out of its channel's queue if it is still there. Locks the channel for that, unless it is the
+  /// one that proceeded (`fired`), whose partner has taken it out: see `SelectFrame`.
+  mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool)
   /// Clears place `index`, which was queued; `fired`: it is the one that proceeded.
   mutating func _settle(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool)
   /// Gives up the room of place `index`, which was never queued.
@@ -73,9 +74,14 @@ public struct Receiving<Element>: SelectOperation {
   }
 
   @inlinable
-  public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
-    channel.state.pointee.receivers.remove(frame.pointee.waiters + index)
-    if channel.state.pointee.timer != nil { TimerChannel.unblock(channel.state, on: currentM()) }
+  public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool) {
+    let state = channel.state
+    if fired && state.pointee.timer == nil { return }
+    let m = currentM()
+    state.pointee.lock.lock(m)
+    state.pointee.receivers.remove(frame.pointee.waiters + index)
+    if state.pointee.timer != nil { TimerChannel.unblock(state, on: m) }
+    state.pointee.lock.unlock(m)
   }
 
   @inlinable
@@ -134,8 +140,12 @@ public struct Sending<Element: ~Copyable>: SelectOperation, ~Copyable {
   }
 
   @inlinable
-  public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
+  public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool) {
+    if fired { return }
+    let m = currentM()
+    channel.state.pointee.lock.lock(m)
     channel.state.pointee.senders.remove(frame.pointee.waiters + index)
+    channel.state.pointee.lock.unlock(m)
   }
 
   @inlinable
@@ -193,7 +203,9 @@ extension SelectOperation where Self: ~Copyable, Output == Void {
   @inlinable public mutating func _perform(waking woken: inout GRef?) -> Bool { true }
   @inlinable public mutating func _prepare(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
   @inlinable public mutating func _enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
-  @inlinable public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {}
+  @inlinable public mutating func _dequeue(
+    _ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool
+  ) {}
   @inlinable public mutating func _settle(
     _ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool
   ) {}
@@ -219,8 +231,10 @@ extension Optional: SelectOperation where Wrapped: SelectOperation & ~Copyable {
   @inlinable public mutating func _enqueue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
     self?._enqueue(frame, index)
   }
-  @inlinable public mutating func _dequeue(_ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int) {
-    self?._dequeue(frame, index)
+  @inlinable public mutating func _dequeue(
+    _ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool
+  ) {
+    self?._dequeue(frame, index, fired: fired)
   }
   @inlinable public mutating func _settle(
     _ frame: UnsafeMutablePointer<SelectFrame>, _ index: Int, fired: Bool

@@ -11,6 +11,8 @@ public struct SelectPlan {
   /// A bit for each operation.
   @usableFromInline var receives: UInt32 = 0
   @usableFromInline var sends: UInt32 = 0
+  /// The operations on channels that looked as if they could proceed when they were added. Costs no lock.
+  @usableFromInline var ready: UInt32 = 0
   /// The place of `.default`, or -1.
   @usableFromInline var defaultIndex = -1
 
@@ -23,9 +25,11 @@ public struct SelectPlan {
     case .receive(let channel):
       setChannel(index, channel)
       receives |= 1 << UInt32(index)
+      if channel.peekReceivable { ready |= 1 << UInt32(index) }
     case .send(let channel):
       setChannel(index, channel)
       sends |= 1 << UInt32(index)
+      if channel.peekSendable { ready |= 1 << UInt32(index) }
     case .default:
       defaultIndex = index
     case .never:
@@ -49,7 +53,7 @@ public struct SelectPlan {
     }
   }
 
-  /// The operations on channels that look as if they could proceed. Costs no lock.
+  /// The operations on channels that look as if they could proceed now.
   @inlinable
   mutating func looksReady() -> UInt32 {
     var ready: UInt32 = 0

@@ -9,6 +9,10 @@ import Synchronization
 /// Who writes what: the goroutine everything, before it releases the channels' locks and after it was woken; a partner,
 /// who holds the lock of one channel, wins `claimed` by compare-exchange and then writes `fired`, the waiter's `succeeded`
 /// and its element. The wake-up (`ready`) orders that before the goroutine's reads.
+///
+/// When the frame is free again: a woken goroutine takes each of the locks once more, to leave the queues, but for the one
+/// under which it was claimed. So whoever tried to claim it under another is past that, and so is the thread that released
+/// the locks for it when it parked (`unlockAll`), which may still be at it: the claimer's lock it has released already.
 public struct SelectFrame: ~Copyable {
   /// 0 until a partner, a closer or the timer has claimed the select.
   let claimed = Atomic<UInt32>(0)
@@ -176,6 +180,12 @@ extension UnsafeMutablePointer where Pointee == SelectFrame {
         SelectFrame.fire($0.assumingMemoryBound(to: Waiter.self))
       })
     return record
+  }
+
+  /// Takes the frame's own lock and gives it back: whoever had it is done with the frame.
+  public func passLock(_ m: MRef) {
+    pointee.lock.lock(m)
+    pointee.lock.unlock(m)
   }
 
   /// The timer at place `index`.
