@@ -198,6 +198,7 @@ func runWaits(_ scenario: String) -> Bool {
       go { readTold(reading) }
       go { readUntold(reading) }
     }
+    while readersInKernel(of: reading) < 6 { Goroutine.sleep(for: .milliseconds(1)) }
     quitSoon()
     receive(Waits())
   case "quit-many":
