@@ -62,6 +62,7 @@ int apus_thread_start(void *(*body)(void *), void *argument, size_t stack_size) 
 
 void apus_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
 
+int apus_getpid(void) { return getpid(); }
 int apus_gettid(void) { return (int)syscall(SYS_gettid); }
 
 int apus_thread_stack(uintptr_t *lo, uintptr_t *hi) {
@@ -174,6 +175,11 @@ int64_t apus_write(int fd, const void *bytes, size_t count) {
 
 int apus_open_read(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int apus_open_write(const char *path) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   return fd < 0 ? -errno : fd;
 }
 

@@ -95,6 +95,7 @@ static void sleep_for_p(apus_m *m) {
   __atomic_store_n(&p->m, m, __ATOMIC_RELAXED);
   __atomic_store_n(&p->sched_tick, p->sched_tick + 1, __ATOMIC_RELAXED);
   __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
+  if (apus_trace_is_on()) apus_trace_resumed(m, p);
   __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
 }
 
@@ -124,6 +125,7 @@ static _Bool stop_for_others(apus_sched_head *s, apus_m *m, uintptr_t sp, void *
   if (next == NULL) return 0;
   __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
   __atomic_fetch_add(&s->preemptions, 1, __ATOMIC_RELAXED);
+  if (apus_trace_is_on()) apus_trace_preempted(m, sp, context);
   next->head.next_p = m->head.p;
   m->head.p = NULL;
   __atomic_store_n(&m->words.claim, APUS_P_LOST, __ATOMIC_RELEASE);

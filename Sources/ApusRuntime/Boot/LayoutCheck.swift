@@ -42,6 +42,8 @@ enum LayoutCheck {
     p.pointee.schedTick = 7
     let head = UnsafeMutableRawPointer(p).assumingMemoryBound(to: apus_p_head.self)
     require(head.pointee.sched_tick == 7, "P's tick is not where C writes it")
+    require(head.pointee.id == p.pointee.id, "P's number is not where C reads it")
+    require(offset(of: &p.pointee.traceWord, in: p) == 16, "P's word of the trace is not where C writes it")
     p.pointee.schedTick = 0
   }
 

@@ -38,6 +38,7 @@ enum MainGoroutine {
     trace.step("gcenable", "bgsweep and bgscavenge run, collections are enabled")
     if joinedLate { LockedThread.unlockCurrent() }
     Sysmon.mainStarts()
+    TraceOfRun.begin()
     // A hook may wait; `main` has to begin on the main thread all the same.
     LockedThread.lockCurrent()
     let hooks = StartHooks.runAll()

@@ -196,6 +196,7 @@ package enum FatalReport {
         writeOthers(to: &dump, system: level >= .system)
       }
     }
+    TraceOfRun.endForReport()
     if level == .crash { apus_abort_now() }
     apus_exit_now(APUS_FATAL_STATUS)
   }

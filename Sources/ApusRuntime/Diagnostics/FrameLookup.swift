@@ -49,6 +49,16 @@ package struct FrameLookup: ~Copyable {
     return lines
   }
 
+  /// The function whose first instruction is at `address`, which may be anything; nil when there is none, or it is not
+  /// the program's own.
+  package mutating func function(beginningAt address: UInt) -> Line? {
+    let symbol = table.lookUp(address).symbol
+    guard symbol.functionOffset == 0, let name = symbol.name, !FunctionName(name).isOfRuntime,
+      !FunctionName(name).isGo
+    else { return nil }
+    return lines(at: address).last
+  }
+
   private static func text(_ body: (inout BoundedText) -> Void) -> String {
     withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 1) { memory in
       var text = BoundedText(memory)

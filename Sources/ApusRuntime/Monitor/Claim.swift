@@ -81,6 +81,7 @@ enum Claim {
         expected: value(state), desired: value(.lost), ordering: .sequentiallyConsistent
       ).exchanged
     else { return false }
+    if Trace.isOn { apus_trace_robbed(m.cM) }
     m.pointee.p = nil
     p.pointee.m = nil
     p.pointee.status = .idle

@@ -136,6 +136,11 @@ struct Slot {
 }
 
 extension UnsafeMutablePointer where Pointee == G {
+  /// The head, as C takes it.
+  var cHead: UnsafeMutablePointer<apus_g_head> {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_g_head.self)
+  }
+
   /// The goroutine's slot, 64 bytes aligned by 16.
   @inlinable
   @inline(__always)

@@ -1,3 +1,4 @@
+import CApus
 import Synchronization
 
 /// A processor's record: the right to run goroutines, and what only its holder touches. Never freed.
@@ -24,6 +25,8 @@ public struct P: ~Copyable {
   private let schedTickWord = Atomic<UInt32>(0)
 
   let id: Int32
+  /// `apus_p_head.trace`.
+  var traceWord: UInt64 = 0
   let statusWord = Atomic<UInt32>(PStatus.dead.rawValue)
   /// Not zero: leave the fast paths and go through the scheduler loop. The bits, and who sets them, are `Attention`'s.
   let attention = Atomic<UInt32>(0)
@@ -87,6 +90,13 @@ public struct P: ~Copyable {
   var status: PStatus {
     get { PStatus(rawValue: statusWord.load(ordering: .relaxed)).unsafelyUnwrapped }
     nonmutating set { statusWord.store(newValue.rawValue, ordering: .relaxed) }
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == P {
+  /// The head, as C takes it.
+  var cHead: UnsafeMutablePointer<apus_p_head> {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_p_head.self)
   }
 }
 

@@ -21,6 +21,7 @@ public enum Park {
       ForeignThread.wait(g, on: m) { lock.pointee.unlock(m) }
       return
     }
+    if Trace.isOn { Trace.block(reason, on: m) }
     m.pointee.after = m.pointee.unannounced == 0 ? .unlock : .unlockAndAnnounce
     m.pointee.afterLock = lock
     Schedule.leave(g, on: m)
@@ -38,6 +39,7 @@ public enum Park {
       ForeignThread.wait(g, on: m) { frame.unlockAll(m) }
       return
     }
+    if Trace.isOn { Trace.block(reason, on: m) }
     m.pointee.after = .unlockAll
     m.pointee.afterFrame = frame
     Schedule.leave(g, on: m)
@@ -50,7 +52,10 @@ public enum Park {
     let g = m.currentG
     g.pointee.waitReason = reason
     g.pointee.setStatus(.waiting)
-    if !m.pointee.isForeign { Schedule.leave(g, on: m) }
+    if !m.pointee.isForeign {
+      if Trace.isOn { Trace.block(reason, on: m) }
+      Schedule.leave(g, on: m)
+    }
     while true { ForeignThread.wait(g, on: m) {} }
   }
 
@@ -72,6 +77,7 @@ public enum Park {
     m.enter()
     // It will run soon, and its stack may have left the caches long ago: what the switch reads comes meanwhile.
     apus_prefetch(g.pointee.head.sp)
+    if Trace.isOn { Trace.unblock(g, on: m) }
     g.pointee.setStatus(.runnable)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
@@ -110,6 +116,7 @@ public enum Park {
     let queue = OwnerQueue(m.pointee.p.unsafelyUnwrapped)
     let isNext = batch.count == 1 && queue.isEmpty && GlobalQueue.isEmpty
     while let g = batch.removeFirst() {
+      if Trace.isOn { Trace.unblock(g, on: m) }
       makeRunnable(g)
       queue.putLast(g)
     }
@@ -123,6 +130,7 @@ public enum Park {
     if batch.count == 0 { return }
     var runnable = GQueue()
     while let g = batch.removeFirst() {
+      if Trace.isOn { Trace.unblock(g, on: currentM()) }
       makeRunnable(g)
       runnable.append(g)
     }
@@ -149,6 +157,7 @@ public enum Park {
         return
       }
     }
+    if Trace.isOn { apus_trace_go_yield(m.cM) }
     g.pointee.setStatus(.runnable)
     m.pointee.afterG = g
     // A goroutine that keeps its thread goes through the scheduler loop, which may give the P away before it looks at

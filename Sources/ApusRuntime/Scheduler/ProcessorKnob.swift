@@ -11,6 +11,7 @@ package enum ProcessorKnob {
   package static func setMaxProcs(_ count: Int) {
     if count < 1 || count == maxProcs { return }
     StopTheWorld.run { _ in sched.pointee.nextMaxProcs = min(count, Sched.processorLimit) }
+    if Trace.isOn { Trace.countProcs() }
   }
 
   package static var cpuCount: Int {

@@ -9,6 +9,7 @@ enum Processors {
     p.pointee.m = m
     p.pointee.status = .running
     m.pointee.p = p
+    if Trace.isOn { apus_trace_proc_start(m.cM, p.cHead) }
   }
 
   /// Gives `p`, which nobody holds, to the stopped thread of `m`: it goes on with its goroutine when it is woken. The
@@ -19,6 +20,7 @@ enum Processors {
     p.pointee.m = m
     p.pointee.status = .running
     m.pointee.p = p
+    if Trace.isOn { apus_trace_given(m.cM, p.cHead) }
     m.currentG.pointee.setStatus(.running)
     p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     let tick = p.pointee.schedTick &+ 1
@@ -35,6 +37,7 @@ enum Processors {
   static func release(_ m: MRef) -> PRef {
     let p = m.pointee.p.unsafelyUnwrapped
     assert(p.pointee.m == m && p.pointee.status == .running, "a P is released by another thread")
+    if Trace.isOn { apus_trace_proc_stop(m.cM) }
     m.pointee.p = nil
     p.pointee.m = nil
     p.pointee.status = .idle
@@ -175,7 +178,11 @@ enum Processors {
     owner.pointee.p = nil
     p.pointee.m = nil
     p.pointee.status = .idle
-    if owner == m { return }
+    if owner == m {
+      if Trace.isOn { apus_trace_proc_stop(m.cM) }
+      return
+    }
+    if Trace.isOn { apus_trace_detached(owner.cM) }
     owner.pointee.words.claim.store(Claim.value(.lost), ordering: .releasing)
     owner.pointee.words.stopped.store(UInt32(APUS_STOPPED_FOR_P), ordering: .releasing)
     owner.currentG.pointee.setStatus(.runnable)

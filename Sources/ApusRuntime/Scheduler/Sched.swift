@@ -131,6 +131,7 @@ public struct Sched: ~Copyable {
   let syscallRetakes = Atomic<UInt64>(0)
 
   var deadlock = DeadlockDetector()
+  let trace = TraceSession()
   var waitScan = WaitScan.State()
   var profiler = CPUProfiler.State()
 

@@ -91,6 +91,7 @@ enum Schedule {
   static func begin(_ g: GRef, on m: MRef) {
     assert(g.pointee.status == .runnable, "a goroutine is run that is not runnable")
     g.pointee.setStatus(.running)
+    if Trace.isOn { Trace.start(g, on: m) }
     // What was asked of the one before.
     if m.pointee.words.preempt.load(ordering: .relaxed) != 0 { m.pointee.words.preempt.store(0, ordering: .relaxed) }
     let p = m.pointee.p.unsafelyUnwrapped

@@ -45,6 +45,7 @@ public enum Spawn {
   @inline(never)
   public static func submit(_ g: GRef) {
     let m = acquireM()
+    if Trace.isOn { Trace.create(g, on: m) }
     g.pointee.setStatus(.runnable)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
@@ -102,6 +103,7 @@ public enum Spawn {
     assert(m.pointee.accessListHead?.pointee ?? 0 == 0, "a goroutine ends inside an exclusivity access")
     assert(apus_isolation_get(g.pointee.head.stack_hi) == nil, "a goroutine ends inside an isolated call")
     assert(!g.pointee.isInHeapScope, "a goroutine ends inside a scope of the managed heap")
+    if Trace.isOn { apus_trace_go_destroy(m.cM) }
     // What its last switch left there: whoever gets the record next begins with no access open.
     g.pointee.accesses = (0, 0)
     m.pointee.head.told = 0
@@ -123,6 +125,7 @@ public enum Spawn {
         && !StoppedThreads.areMany
       {
         if !taken.inherits { p.pointee.schedTick &+= 1 }
+        if Trace.isOn { apus_trace_bind(next.cHead, g.pointee.head.stack_hi) }
         next.pointee.head.stack_lo = g.pointee.head.stack_lo
         next.pointee.head.stack_hi = g.pointee.head.stack_hi
         next.pointee.needsCare = 0

@@ -9,7 +9,7 @@ import Synchronization
 /// kernel is taken from it (`Claim`); the thread waits for a P when it comes back and uses the runtime.
 enum StopTheWorld {
   /// What has to stand still.
-  enum Extent {
+  enum Extent: UInt8 {
     /// The Ps.
     case processors
     /// Also threads that have a goroutine and no P, since it was taken while they slept in the kernel, whether they sleep
@@ -53,6 +53,7 @@ enum StopTheWorld {
   /// `run`, by whoever has the claim.
   static func runClaimed(_ extent: Extent, _ body: (MRef) -> Void) {
     let m = acquireM()
+    let isTraced = Trace.isOn && Trace.beginStop(extent, on: m)
     let asked = Clock.nanotime()
     sched.pointee.stopAsked = asked
     stop(m, extent)
@@ -62,6 +63,7 @@ enum StopTheWorld {
     }
     body(m)
     start(m)
+    if isTraced && Trace.isOn { apus_trace_stop_end(m.cM) }
     releaseM(m)
     sched.pointee.world.release()
   }

@@ -67,6 +67,7 @@ enum StoppedThreads {
   /// `m` comes back from the kernel. The caller holds `Sched.lock`, and has found no idle P.
   static func enqueueReturning(_ m: MRef) {
     m.currentG.pointee.setStatus(.runnable)
+    if Trace.isOn { apus_trace_queued(m.cM) }
     sched.pointee.returning.append(m)
   }
 
@@ -117,6 +118,7 @@ enum StoppedThreads {
   /// front, where it was before, or where its turn is not over. The caller holds `Sched.lock`.
   static func enqueue(_ m: MRef, inFront: Bool = false) {
     m.currentG.pointee.setStatus(.runnable)
+    if Trace.isOn { apus_trace_queued(m.cM) }
     if !StopTheWorld.isStopping, let p = IdleLists.takeFreeP() {
       Processors.give(p, to: m)
       m.wakeUp()

@@ -104,6 +104,7 @@ enum Switch {
   /// Makes `g` ready to be switched to for the first time: binds the stack whose usable part ends at `stack.hi`.
   @inline(__always)
   static func bind(_ g: GRef, to stack: Stack) {
+    if Trace.isOn { apus_trace_bind(g.cHead, stack.hi) }
     g.pointee.head.stack_lo = stack.lo
     g.pointee.head.stack_hi = stack.hi
     apus_isolation_set(stack.hi, nil)

@@ -14,6 +14,7 @@ public enum Syscall {
     let m = acquireM()
     m.pointee.head.told &+= 1
     if let p = m.pointee.p { count(p) }
+    if Trace.isOn { Trace.beginSyscall(on: m) }
     releaseM(m)
   }
 
@@ -28,6 +29,7 @@ public enum Syscall {
   public static func exit() {
     let m = acquireM()
     m.pointee.head.told &-= 1
+    if Trace.isOn { Trace.endSyscall(on: m) }
     releaseM(m)
   }
 }

@@ -91,6 +91,7 @@ enum Threads {
     apus_cpu_timer_stop(m.cM)
     CPUProfiler.threadEnds(m)
     m.pointee.head.told = 0
+    if Trace.isOn { Trace.abandon(on: m) }
     m.setCurrent(m.g0)
     if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
     if m.pointee.id != 0 {

@@ -21,6 +21,7 @@
 #include "CApusProfile.h"
 #include "CApusReport.h"
 #include "CApusSwitch.h"
+#include "CApusTrace.h"
 #include "CApusUnwind.h"
 
 #endif

@@ -51,6 +51,7 @@ enum {
 };
 
 struct apus_m;
+struct apus_trace_stream;
 
 /// The head of a P: what the signal handler writes when it hands the P to another stopped thread.
 typedef struct apus_p_head {
@@ -58,6 +59,10 @@ typedef struct apus_p_head {
   struct apus_m *m;
   /// Counts slices (`P.schedTick`).
   uint32_t sched_tick;
+  int32_t id;
+  /// The generation of the trace in which the P was mentioned last, and the number of its last event there. Written by
+  /// whoever has the P in hand, while a trace is on.
+  uint64_t trace;
 } apus_p_head;
 
 /// The head of an M. Written by its own thread only, except where a field says otherwise.
@@ -97,6 +102,8 @@ typedef struct apus_m_head {
   /// is left until then, the call's argument when it begins again (restart.c).
   int64_t restart_end;
   int64_t restart_time[2];  // a timespec
+  /// What the thread writes of itself while a trace is on (CApusTrace.h); NULL before it has.
+  struct apus_trace_stream *trace;
 } apus_m_head;
 
 /// What other threads write, too: atomics. Directly behind the head; in Swift the fields of `MWords`.

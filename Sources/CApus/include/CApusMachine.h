@@ -19,6 +19,7 @@ int apus_futex_wake(uint32_t *word, uint32_t count);
 int apus_thread_start(void *(*body)(void *), void *argument, size_t stack_size);
 void apus_thread_name(const char *name);
 int apus_gettid(void);
+int apus_getpid(void);
 /// The calling thread's stack, [*lo, *hi).
 int apus_thread_stack(uintptr_t *lo, uintptr_t *hi);
 /// Has `body(argument)` called when the calling thread ends.
@@ -59,6 +60,8 @@ int64_t apus_thread_time(void);
 // Files and output: raw, so that a fatal report works whatever state libc is in.
 int64_t apus_write(int fd, const void *bytes, size_t count);
 int apus_open_read(const char *path);
+/// Creates the file, or empties it, for writing; the descriptor or a negative errno.
+int apus_open_write(const char *path);
 int64_t apus_read(int fd, void *bytes, size_t count);
 int apus_close(int fd);
 /// Maps a whole file read-only; *size receives its length. NULL on failure.

@@ -1,0 +1,170 @@
+import CApus
+
+/// The file of a trace, in Go's format of version 1.25: a header, and generations of batches. Of a generation first
+/// comes how its times relate to the clocks, then events as threads fill their buffers, and at its end the strings and
+/// stacks to which they refer. Only the thread of the session uses it.
+struct TraceFile: ~Copyable {
+  private enum Kind {
+    static var batch: UInt8 { 1 }
+    static var stacks: UInt8 { 2 }
+    static var stack: UInt8 { 3 }
+    static var strings: UInt8 { 4 }
+    static var string: UInt8 { 5 }
+    static var frequency: UInt8 { 8 }
+    static var sync: UInt8 { 50 }
+    static var clockSnapshot: UInt8 { 51 }
+  }
+
+  /// The most that a batch may hold.
+  private static var batchLimit: Int { Int(APUS_TRACE_BUFFER) }
+  /// The longest string.
+  private static var stringLimit: Int { 1024 }
+
+  private let descriptor: Int32
+  private var frames = TraceFrames()
+  private var generation: UInt64 = 0
+  /// How many bytes of events the generation has.
+  private(set) var size = 0
+  /// What the kernel said when it took no more; 0 while it does. Then nothing more is written.
+  private(set) var error: Int32 = 0
+
+  /// Writes the header.
+  init(descriptor: Int32) {
+    self.descriptor = descriptor
+    write(Array("go 1.25 trace\0\0\0".utf8))
+  }
+
+  /// Begins generation `number`.
+  mutating func begin(_ number: UInt64) {
+    generation = number
+    size = 0
+    let (now, wall) = (UInt64(Clock.nanotime()), UInt64(apus_unix_time()))
+    var batch = Batch(kind: Kind.sync)
+    batch.add(kind: Kind.frequency)
+    batch.add(1_000_000_000)
+    batch.add(kind: Kind.clockSnapshot)
+    batch.add(0)
+    batch.add(now)
+    batch.add(wall / 1_000_000_000)
+    batch.add(wall % 1_000_000_000)
+    write(batch, at: now)
+  }
+
+  /// Writes `buffers`, in order, and gives them back.
+  mutating func write(_ buffers: UnsafeMutablePointer<apus_trace_buffer>?) {
+    var next = buffers
+    while let buffer = next {
+      next = buffer.pointee.link
+      let count = buffer.pointee.size
+      if count > 0 {
+        writeHead(buffer.pointee.stream, at: buffer.pointee.time, count: count)
+        write(UnsafeRawBufferPointer(start: apus_trace_buffer_bytes(buffer), count: count))
+        size += count
+      }
+      apus_trace_free(buffer)
+    }
+  }
+
+  /// Ends the generation.
+  mutating func end() {
+    writeStacks()
+    writeStrings()
+  }
+
+  /// Closes the file.
+  mutating func close() {
+    frames.close()
+    _ = apus_close(descriptor)
+  }
+
+  private mutating func writeStacks() {
+    var batch = Batch(kind: Kind.stacks)
+    for bucket in 0..<Int(APUS_TRACE_BUCKETS) {
+      var next = apus_trace_stacks(bucket)
+      while let stack = next {
+        next = stack.pointee.link
+        let frames = frames.frames(of: stack).prefix(Int(APUS_TRACE_DEPTH) * 2)
+        batch.add(kind: Kind.stack)
+        batch.add(UInt64(stack.pointee.id))
+        batch.add(UInt64(frames.count))
+        for frame in frames {
+          batch.add(frame.key)
+          batch.add(frame.function)
+          batch.add(frame.file)
+          batch.add(frame.line)
+        }
+        // The longest entry has less than six thousand bytes.
+        if batch.bytes.count > Self.batchLimit - 8192 { flush(&batch) }
+      }
+    }
+    flush(&batch)
+  }
+
+  private mutating func writeStrings() {
+    var batch = Batch(kind: Kind.strings)
+    for (number, text) in frames.strings.all {
+      let bytes = text.utf8.prefix(Self.stringLimit)
+      batch.add(kind: Kind.string)
+      batch.add(number)
+      batch.add(UInt64(bytes.count))
+      batch.bytes.append(contentsOf: bytes)
+      if batch.bytes.count > Self.batchLimit - 8192 { flush(&batch) }
+    }
+    flush(&batch)
+  }
+
+  private mutating func flush(_ batch: inout Batch) {
+    write(batch, at: UInt64(Clock.nanotime()))
+    batch.bytes.removeLast(batch.bytes.count - 1)
+  }
+
+  /// The contents of a batch that is no thread's.
+  private struct Batch {
+    var bytes: [UInt8]
+
+    init(kind: UInt8) { bytes = [kind] }
+
+    mutating func add(kind: UInt8) { bytes.append(kind) }
+
+    mutating func add(_ number: UInt64) {
+      var rest = number
+      while rest >= 0x80 {
+        bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+        rest >>= 7
+      }
+      bytes.append(UInt8(rest))
+    }
+  }
+
+  private mutating func write(_ batch: Batch, at time: UInt64) {
+    writeHead(UInt64.max, at: time, count: batch.bytes.count)
+    write(batch.bytes)
+  }
+
+  private mutating func writeHead(_ stream: UInt64, at time: UInt64, count: Int) {
+    var head = Batch(kind: Kind.batch)
+    head.add(generation)
+    head.add(stream)
+    head.add(time)
+    head.add(UInt64(count))
+    write(head.bytes)
+  }
+
+  private mutating func write(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { write($0) }
+  }
+
+  private mutating func write(_ bytes: UnsafeRawBufferPointer) {
+    guard error == 0, let start = bytes.baseAddress else { return }
+    var written = 0
+    while written < bytes.count {
+      let result = apus_write(descriptor, start + written, bytes.count - written)
+      if result == -4 { continue }  // EINTR
+      if result <= 0 {
+        error = result < 0 ? Int32(-result) : 5
+        return
+      }
+      written += Int(result)
+    }
+  }
+}

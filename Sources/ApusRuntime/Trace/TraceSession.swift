@@ -1,0 +1,185 @@
+import CApus
+import Synchronization
+
+/// One trace at a time: its beginning, its generations, its end.
+///
+/// A trace is divided into generations, each of which can be read by itself: it begins by saying what every goroutine and
+/// every P does. Here each begins while the world stands still. That is some tens of microseconds, beside what is said of
+/// each goroutine (about 50 ns), and makes the rest simple: nobody is in the middle of an event, no two threads need
+/// agree on the generation they write to. (Go's tracer, which may not stop the world each second, has every thread pass
+/// on by itself and settles by sequence numbers what happened meanwhile.) A generation ends when it has many events, so an
+/// idle process is not woken, and a reader needs memory for one of them only.
+///
+/// The file is written by a thread of its own, which is no goroutine's: it allocates, waits for the disk, and reads
+/// symbol tables. It stops the world for the next generation as any other thread that is not the runtime's could.
+struct TraceSession: ~Copyable {
+  private enum State: UInt32 {
+    case none, running, ending
+  }
+
+  /// Whoever makes `running` of `none` begins the trace; its owner makes `ending` of it, and the thread `none`.
+  private let state = Atomic<UInt32>(State.none.rawValue)
+  /// The file; the thread's once it is started.
+  private let descriptor = Atomic<Int32>(-1)
+  /// The process that has begun the trace: a child that it forks has not the thread.
+  private let process = Atomic<Int32>(0)
+  /// After how many bytes of events the next generation begins.
+  let limit = Atomic<Int>(TraceOfRun.standardGenerationSize)
+
+  /// Begins a trace into the file at `path`, which is created or emptied. False, with a line on standard error, when that
+  /// cannot be, or another trace is on.
+  static func begin(_ path: UnsafePointer<CChar>) -> Bool {
+    LazyStart.ensure()
+    guard change(.none, to: .running) else {
+      complain(path, "another trace is being written")
+      return false
+    }
+    let descriptor = apus_open_write(path)
+    if descriptor < 0 {
+      complain(path, "cannot be opened", error: -descriptor)
+      sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
+      return false
+    }
+    sched.pointee.trace.descriptor.store(descriptor, ordering: .relaxed)
+    sched.pointee.trace.process.store(apus_getpid(), ordering: .relaxed)
+    let m = Threads.take(id: -1)
+    m.pointee.isForeign = true
+    m.g0.pointee.kind = .foreign
+    let error = Thread.start({ TraceSession.run($0) }, UnsafeMutableRawPointer(m))
+    if error != 0 {
+      complain(path, "has no thread to write it", error: error)
+      ThreadRecord.free(m)
+      _ = apus_close(descriptor)
+      sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
+      return false
+    }
+    apus_trace_end_at_exit { TraceSession.end() }
+    StopTheWorld.run { TraceGeneration.beginSession(on: $0) }
+    return true
+  }
+
+  /// Ends the trace that is on, if there is one, and returns when the file is complete.
+  static func end() {
+    guard sched.pointee.trace.process.load(ordering: .relaxed) == apus_getpid() else { return }
+    if change(.running, to: .ending) {
+      StopTheWorld.run { TraceGeneration.endSession(on: $0) }
+      apus_trace_wake_writer()
+    }
+    Syscall.enter()
+    while sched.pointee.trace.state.load(ordering: .acquiring) == State.ending.rawValue {
+      Futex.wait(address, while: State.ending.rawValue)
+    }
+    Syscall.exit()
+  }
+
+  /// The same while a fatal report ends the process, and the world is stopped as far as that goes: who is in the middle of
+  /// an event may be stopped there. The thread may wait for malloc's lock, which the failed code holds: then the file
+  /// stays incomplete.
+  static func endForReport() {
+    guard sched.pointee.trace.process.load(ordering: .relaxed) == apus_getpid(), change(.running, to: .ending) else {
+      return
+    }
+    apus_trace_switch(false)
+    Thread.sleep(nanoseconds: 1_000_000)
+    TraceGeneration.flush()
+    apus_trace_wake_writer()
+    let end = Clock.nanotime() &+ 2_000_000_000
+    while sched.pointee.trace.state.load(ordering: .acquiring) == State.ending.rawValue && Clock.nanotime() < end {
+      Futex.wait(address, while: State.ending.rawValue, nanoseconds: 10_000_000)
+    }
+  }
+
+  private static func change(_ from: State, to: State) -> Bool {
+    sched.pointee.trace.state.compareExchange(
+      expected: from.rawValue, desired: to.rawValue, ordering: .acquiringAndReleasing
+    ).exchanged
+  }
+
+  private static var address: UnsafeMutablePointer<UInt32> { Futex.address(of: sched.pointee.trace.state) }
+
+  // MARK: the thread
+
+  private static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
+    Threads.makeCurrent(m)
+    apus_thread_name("apus-trace")
+    Thread.blockSignals()
+    DeadlockDetector.countItself(m)
+    write()
+    sched.pointee.trace.descriptor.store(-1, ordering: .relaxed)
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.sleepers -= 1
+    DeadlockDetector.checkAndUnlock(m)
+    apus_set_current_m(nil)
+    ThreadRecord.free(m)
+    sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
+    Futex.wake(address, count: .max)
+    return nil
+  }
+
+  private static func write() {
+    var file = TraceFile(descriptor: sched.pointee.trace.descriptor.load(ordering: .relaxed))
+    var hasBegun = false
+    while true {
+      apus_trace_wait()
+      // Before the buffers: with the session's end all of them are there.
+      let isLast = !Trace.isOn && sched.pointee.trace.state.load(ordering: .acquiring) == State.ending.rawValue
+      if let buffers = apus_trace_take_full() {
+        if !hasBegun { file.begin(buffers.pointee.generation) }
+        hasBegun = true
+        file.write(buffers)
+      }
+      if isLast { break }
+      if file.size >= sched.pointee.trace.limit.load(ordering: .relaxed) { advance(&file) }
+    }
+    file.end()
+    if file.error != 0 {
+      complain("the file", "is not complete", error: file.error)
+    } else if apus_trace_has_lost() {
+      complain("the file", "lacks events, for want of memory")
+    }
+    file.close()
+    apus_trace_drop_stacks()
+  }
+
+  /// Goes on to the next generation, unless the trace has ended meanwhile.
+  private static func advance(_ file: inout TraceFile) {
+    let m = currentM()
+    // Who waits until the world is free is not dead: this thread wakes him, and is not in the detector's count.
+    countAsForeign(1, on: m)
+    var last: UnsafeMutablePointer<apus_trace_buffer>?
+    var next: UInt64 = 0
+    StopTheWorld.run { m in
+      if !Trace.isOn { return }
+      last = TraceGeneration.advance(on: m)
+      next = apus_trace_generation()
+    }
+    countAsForeign(-1, on: m)
+    if next == 0 { return }
+    file.write(last)
+    file.end()
+    file.begin(next)
+  }
+
+  private static func countAsForeign(_ difference: Int64, on m: MRef) {
+    sched.pointee.lock.lock(m)
+    sched.pointee.deadlock.foreign += difference
+    DeadlockDetector.checkAndUnlock(m)
+  }
+
+  private static func complain(_ path: UnsafePointer<CChar>, _ what: StaticString, error: Int32 = 0) {
+    BootMessage.report { message in
+      message.add("trace: ")
+      message.add(value: ByteText(cString: path))
+      message.add(": ")
+      message.add(what)
+      if error != 0 {
+        message.add(": ")
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { text in
+          let length = apus_error_text(error, text.baseAddress, text.count)
+          message.add(value: ByteText(start: text.baseAddress.unsafelyUnwrapped, count: Int(length)))
+        }
+      }
+    }
+  }
+}

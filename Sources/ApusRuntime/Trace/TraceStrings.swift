@@ -1,0 +1,55 @@
+import CApus
+
+/// The strings that a trace's events refer to by number. Those of the scheduler have fixed numbers, since they are written
+/// where nothing can be looked up; names of functions and files get theirs when the file is written.
+struct TraceStrings {
+  /// The words of Go's traces, by which `go tool trace` sorts what goroutines wait for into its profiles.
+  private static func text(of reason: WaitReason) -> String {
+    switch reason {
+    case .none: "unspecified"
+    case .channelReceive: "chan receive"
+    case .channelSend: "chan send"
+    case .select: "select"
+    case .selectNoCases: "forever"
+    case .sleep: "sleep"
+    case .waitGroup, .semaphore, .mutexLock, .rwMutexReadLock, .rwMutexLock, .stoppingTheWorld: "sync"
+    case .conditionWait: "sync.(*Cond).Wait"
+    case .ioWait: "network"
+    case .sweepWait: "GC background sweeper wait"
+    case .scavengeWait, .cleanupWait, .markWorkerIdle, .forceCollectionIdle: "system goroutine wait"
+    case .collectionWait: "wait until GC ends"
+    }
+  }
+
+  private static let fixed: [(UInt64, String)] = {
+    var strings: [(UInt64, String)] = [
+      (UInt64(APUS_TRACE_STRING_YIELD), "runtime.Gosched"),
+      (UInt64(APUS_TRACE_STRING_PREEMPTED), "preempted"),
+      (UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.processors.rawValue), "GOMAXPROCS"),
+      (
+        UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.everything.rawValue),
+        "all goroutines stack trace"
+      ),
+      (UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.references.rawValue), "GC"),
+    ]
+    var number: UInt8 = 0
+    while let reason = WaitReason(rawValue: number) {
+      strings.append((UInt64(APUS_TRACE_STRING_BLOCK) + UInt64(number), text(of: reason)))
+      number += 1
+    }
+    return strings
+  }()
+
+  private var numbers: [String: UInt64] = [:]
+  private(set) var all = Self.fixed
+
+  /// The number of `text`; 0 for "".
+  mutating func number(of text: String) -> UInt64 {
+    if text.isEmpty { return 0 }
+    if let known = numbers[text] { return known }
+    let number = UInt64(APUS_TRACE_STRING_FIRST) + UInt64(numbers.count)
+    numbers[text] = number
+    all.append((number, text))
+    return number
+  }
+}
