@@ -105,6 +105,9 @@ let package = Package(
       name: "endless-selects", dependencies: ["Apus"], path: "Tests/Programs/endless-selects",
       swiftSettings: settings),
     .executableTarget(
+      name: "apus-traced", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Tests/Programs/traced",
+      swiftSettings: settings),
+    .executableTarget(
       name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),
     .executableTarget(
       name: "network-scenarios", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"],

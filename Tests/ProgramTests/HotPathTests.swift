@@ -60,6 +60,37 @@ extension Programs {
       }
     }
 
+    /// How often a function of the hot path asks whether a trace is on: its own events, and those of what is inlined into it
+    /// (a goroutine that begins gets a stack, and runs).
+    private static let traced: [(parts: [String], tests: Int)] = [
+      (["11ApusRuntime4ParkO4park_9unlockingy"], 3), (["11ApusRuntime4ParkO4park_12unlockingAlly"], 3),
+      (["11ApusRuntime4ParkO5ready_2onySpy"], 1), (["11ApusRuntime4ParkO5yieldyy"], 3),
+      (["11ApusRuntime5SpawnO13finishCurrent"], 4), (["11ApusRuntime5SpawnO6submit", "SpyAA1GVGFZ"], 1),
+      (["11ApusRuntime8ScheduleO4loop"], 1), (["11ApusRuntime7SyscallO5enter"], 1),
+      (["11ApusRuntime7SyscallO4exit"], 1),
+    ]
+
+    /// Tracing that is off costs one test an event: a load of the flag, a comparison, a jump.
+    @Test func tracingThatIsOffCostsOneTestAnEvent() throws {
+      let code = try Disassembly(of: product("apus-bench"))
+      for (parts, tests) in Self.traced {
+        // Beside the function itself there may be one that only jumps to it.
+        let functions = code.functions(containing: parts)
+        let instructions = functions.flatMap(\.instructions)
+        let loads = instructions.indices.filter { instructions[$0].contains("<apus_trace_flag>") }
+        #expect(loads.count == tests, "\(parts)")
+        for index in loads {
+          let words = instructions[index...].prefix(5).map { $0.split(whereSeparator: \.isWhitespace)[0] }
+          #expect(words[0] == "mov" && words[1] == "test", "\(parts): \(words)")
+          #expect(words.contains("jne") || words.contains("je"), "\(parts): \(words)")
+        }
+        // What comes behind the test is not inlined.
+        let callees = functions.flatMap(\.callees)
+        let traces = callees.filter { $0.hasPrefix("apus_trace_") || $0.contains("11ApusRuntime5TraceO") }
+        #expect(traces.count == tests, "\(parts): \(traces)")
+      }
+    }
+
     /// What the test would say if there were such a call: a function of the program that is known to allocate.
     @Test func suchCallsAreSeen() throws {
       let code = try Disassembly(of: product("apus-bench"))

@@ -1,15 +1,9 @@
 import Foundation
 import Testing
 
-/// Where Go's tool is, which opens profiles; nil where Go is not installed.
-private let go: String? = {
-  let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-  return folders.map { "\($0)/go" }.first { FileManager.default.isExecutableFile(atPath: $0) }
-}()
-
 extension Programs {
   /// Profiles are what Go's own tool takes them for.
-  @Suite(.enabled(if: go != nil, "Go is not installed")) struct Profiles {
+  @Suite(.enabled(if: goTool != nil, "Go is not installed")) struct Profiles {
     @Test func goOpensAProfileOfGoroutines() throws {
       let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -18,7 +12,7 @@ extension Programs {
       let program = try run(
         product("apus-faults"), ["waits-profile", file], environment: inheritedEnvironment(["GOMAXPROCS": "1"]))
       #expect(program.status == 0, "\(program)")
-      let result = try run(try #require(go), ["tool", "pprof", "-traces", file], timeout: .seconds(300))
+      let result = try run(try #require(goTool), ["tool", "pprof", "-traces", file], timeout: .seconds(300))
       #expect(result.status == 0, "\(result)")
       #expect(result.output.contains("Type: goroutine\n"), "\(result)")
       // Main and seventeen others, each where it waits.
@@ -29,9 +23,9 @@ extension Programs {
         "apus_faults.lockForWriting",
       ]
       for function in functions { #expect(result.output.contains(function), "\(function): \(result)") }
-      let counts = try run(try #require(go), ["tool", "pprof", "-top", "-cum", file], timeout: .seconds(300))
+      let counts = try run(try #require(goTool), ["tool", "pprof", "-top", "-cum", file], timeout: .seconds(300))
       #expect(counts.output.contains("of 18 total"), "\(counts)")
-      let lines = try run(try #require(go), ["tool", "pprof", "-top", "-lines", file], timeout: .seconds(300))
+      let lines = try run(try #require(goTool), ["tool", "pprof", "-top", "-lines", file], timeout: .seconds(300))
       #expect(lines.output.contains("/Tests/Programs/faults/Waits.swift:"), "\(lines)")
     }
 
@@ -42,7 +36,7 @@ extension Programs {
       let file = folder.appending(path: "cpu.pb").path
       let program = try run(product("apus-faults"), ["cpu-profile", file])
       #expect(program.status == 0, "\(program)")
-      let result = try run(try #require(go), ["tool", "pprof", "-top", file], timeout: .seconds(300))
+      let result = try run(try #require(goTool), ["tool", "pprof", "-top", file], timeout: .seconds(300))
       #expect(result.status == 0, "\(result)")
       #expect(result.output.contains("Type: cpu\n"), "\(result)")
       // Two goroutines compute, one for three times as long. The fifth column has their share, with what they call.
