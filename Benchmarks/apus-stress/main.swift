@@ -26,6 +26,7 @@ let stresses: [Stress] = [
   Stress("blocking", "sleeps, pipes and child processes, told and untold, beside goroutines that compute", blocking),
   Stress("interruptions", "every call that sleeps, with signals and stopped worlds around it: no EINTR", interruptions),
   Stress("net", "connections and pipes that end in every way, at any moment: no byte lost, nobody left", network),
+  Stress("traces", "execution traces that begin and end at any moment, beside most of the others", traces),
   Stress("condition", "bounded buffers of a mutex and two conditions: no wake-up lost", condition),
 ]
 
