@@ -91,9 +91,8 @@ package enum CPUProfiler {
   }
 
   private static func eachThread(_ body: (MRef) -> Void) {
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let m = next {
-      next = m.pointee.allLink
+    var threads = ThreadRecords()
+    while let m = threads.next() {
       // In a section: who waits for a claim has a P, perhaps the one that this thread would need to go on.
       let own = acquireM()
       body(m)

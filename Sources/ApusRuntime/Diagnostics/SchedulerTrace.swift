@@ -89,9 +89,8 @@ struct SchedulerTrace {
 
   /// The runtime's threads that run goroutines, newest first.
   private func writeThreads(_ writer: inout ReportWriter) {
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let m = next {
-      next = m.pointee.allLink
+    var threads = ThreadRecords()
+    while let m = threads.next() {
       if m.pointee.id < 0 { continue }
       write(&writer, "  M", Int(m.pointee.id))
       writer.write(": p=")

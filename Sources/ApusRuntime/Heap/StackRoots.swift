@@ -17,9 +17,8 @@ enum StackRoots {
   /// Scans the stacks of the threads that are in a goroutine with references; the bytes that were looked at.
   static func scanThreads(with marker: inout Marker, stopper: MRef) -> Int {
     var bytes = 0
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let m = next {
-      next = m.pointee.allLink
+    var threads = ThreadRecords()
+    while let m = threads.next() {
       let g = m.currentG
       if !g.pointee.isInHeapScope { continue }
       bytes += m == stopper ? scan(from: g.pointee.head.sp, of: g, with: &marker) : scanStopped(m, g, with: &marker)

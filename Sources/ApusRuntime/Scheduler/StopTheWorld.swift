@@ -125,9 +125,8 @@ enum StopTheWorld {
     var isDone = false
     while !isDone {
       isDone = true
-      var next = sched.pointee.allM.load(ordering: .acquiring)
-      while let other = next {
-        next = other.pointee.allLink
+      var threads = ThreadRecords()
+      while let other = threads.next() {
         guard other.pointee.words.claim.load(ordering: .acquiring) == Claim.value(.lost),
           other.pointee.words.stopped.load(ordering: .acquiring) == UInt32(APUS_NOT_STOPPED),
           extent.includes(other.currentG)
@@ -174,9 +173,8 @@ enum StopTheWorld {
   /// Lets the threads go on that a signal has stopped, those without a P too. Each takes its mark away itself if it finds
   /// the world running before it sleeps: whoever takes it decides whether there is a wake-up.
   private static func resumeThreads() {
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let other = next {
-      next = other.pointee.allLink
+    var threads = ThreadRecords()
+    while let other = threads.next() {
       if other.pointee.words.stopped.compareExchange(
         expected: UInt32(APUS_STOPPED_BY_WORLD), desired: UInt32(APUS_NOT_STOPPED),
         ordering: .sequentiallyConsistent
@@ -231,9 +229,8 @@ enum StopTheWorld {
     sched.pointee.head.stopWait.store(Int32.max / 2, ordering: .relaxed)
     sched.pointee.head.stopping.store(freezing, ordering: .sequentiallyConsistent)
     setAttention(true)
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let other = next {
-      next = other.pointee.allLink
+    var threads = ThreadRecords()
+    while let other = threads.next() {
       let stopped = other.pointee.words.stopped.load(ordering: .acquiring)
       if stopped == UInt32(APUS_STOPPED_FOR_P) && other.pointee.head.stopped_context != nil { other.wakeUp() }
     }

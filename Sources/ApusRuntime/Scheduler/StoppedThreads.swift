@@ -106,10 +106,9 @@ enum StoppedThreads {
 
   /// The thread whose goroutine `g` is, whether it runs or is stopped; nil when it is on none, or was just then.
   static func threadRunning(_ g: GRef) -> MRef? {
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let m = next {
+    var threads = ThreadRecords()
+    while let m = threads.next() {
       if m.currentG == g { return m }
-      next = m.pointee.allLink
     }
     return nil
   }

@@ -187,6 +187,21 @@ enum Threads {
   }
 }
 
+/// Every M that there is or was, the newest first: of each kind, threads that have ended and those that are not the
+/// runtime's too. New ones may be missing. A walk needs no lock, since nothing is taken off.
+///
+/// No `IteratorProtocol`: unoptimized code would look up types by name, in sections and in fatal reports.
+struct ThreadRecords {
+  private var rest = sched.pointee.allM.load(ordering: .acquiring)
+
+  @inline(__always)
+  mutating func next() -> MRef? {
+    let m = rest
+    rest = m?.pointee.allLink
+    return m
+  }
+}
+
 /// The memory of an M and its g0, for the runtime's threads and for foreign ones: a page each.
 enum ThreadRecord {
   static func map() -> (m: MRef, g0: GRef) {

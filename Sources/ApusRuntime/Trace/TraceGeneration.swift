@@ -78,10 +78,7 @@ enum TraceGeneration {
   }
 
   private static func eachThread(_ body: (MRef) -> Void) {
-    var next = sched.pointee.allM.load(ordering: .acquiring)
-    while let m = next {
-      body(m)
-      next = m.pointee.allLink
-    }
+    var threads = ThreadRecords()
+    while let m = threads.next() { body(m) }
   }
 }
