@@ -40,22 +40,17 @@ void apus_answer(apus_m *m, const void *ucontext) {
   if (atomic_load_explicit(&asked, memory_order_relaxed) != m) return;
   apus_m *expected = m;
   if (!atomic_compare_exchange_strong(&asked, &expected, NULL)) return;
-  const ucontext_t *context = ucontext;
-#if defined(__x86_64__)
-  uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP], sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP],
-            fp = (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
-#elif defined(__aarch64__)
-  uintptr_t pc = context->uc_mcontext.pc, sp = context->uc_mcontext.sp, fp = context->uc_mcontext.regs[29];
-#endif
+  uintptr_t pc, fp, sp;
+  apus_interrupted_frame(ucontext, &pc, &fp, &sp);
   // A stack that leads the unwinder astray is to cost its own frames, not the report: the kernel kills a process that
   // faults while that is blocked.
   uint64_t faults = apus_signal_bit(SIGSEGV) | apus_signal_bit(SIGBUS), mask;
   atomic_store(&answering, apus_gettid());
   apus_signal_mask_change(SIG_UNBLOCK, &faults, &mask);
   answer_of = m->head.current;
-  apus_unwind(pc, &answer);
+  apus_unwind(pc - 1, &answer);
   // Code without tables is where the unwinder comes to its end.
-  if (answer.count <= 1) apus_unwind_frames(pc + 1, fp, sp, answer_of->stack_hi, &answer);
+  if (answer.count <= 1) apus_unwind_frames(pc, fp, sp, answer_of->stack_hi, &answer);
   apus_signal_mask_change(SIG_SETMASK, &mask, NULL);
   atomic_store(&answering, 0);
   end_with(ANSWERED);

@@ -68,13 +68,9 @@ static bool is_on_stack(const apus_g_head *g, uintptr_t sp) {
   return g != NULL && g->stack_hi != 0 && sp >= g->stack_lo && sp < g->stack_hi;
 }
 
-static void sample(const ucontext_t *context, uint64_t periods) {
-#if defined(__x86_64__)
-  uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP], sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP],
-            fp = (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
-#elif defined(__aarch64__)
-  uintptr_t pc = context->uc_mcontext.pc, sp = context->uc_mcontext.sp, fp = context->uc_mcontext.regs[29];
-#endif
+static void sample(const void *ucontext, uint64_t periods) {
+  uintptr_t pc, fp, sp;
+  apus_interrupted_frame(ucontext, &pc, &fp, &sp);
   // In the middle of a switch the current goroutine is one already and the stack still another's. Of a thread that is not
   // the runtime's the stack is not known.
   const apus_m_head *m = apus_current_m();
@@ -83,11 +79,10 @@ static void sample(const ucontext_t *context, uint64_t periods) {
                          : is_on_stack(m->g0, sp)           ? m->g0
                                                             : NULL;
   apus_frames frames;
-  // The walk takes the first address for a return address and looks before it; this one is exact.
   if (g != NULL && fp >= sp && fp < g->stack_hi)
-    apus_unwind_frames(pc + 1, fp, sp, g->stack_hi, &frames);
+    apus_unwind_frames(pc, fp, sp, g->stack_hi, &frames);
   else
-    apus_unwind_frames(pc + 1, 0, 0, 0, &frames);
+    apus_unwind_frames(pc, 0, 0, 0, &frames);
   count(&frames, periods);
 }
 

@@ -95,7 +95,7 @@ static void sleep_for_p(apus_m *m) {
   __atomic_store_n(&p->m, m, __ATOMIC_RELAXED);
   __atomic_store_n(&p->sched_tick, p->sched_tick + 1, __ATOMIC_RELAXED);
   __atomic_store_n(&m->words.preempt, 0, __ATOMIC_RELAXED);
-  if (apus_trace_is_on()) apus_trace_resumed(m, p);
+  if (apus_trace_is_on()) apus_trace_given(m, p);
   __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
 }
 

@@ -1,7 +1,4 @@
 // The events of the execution trace: what the hooks in the scheduler and in the preemption handler write.
-#define _GNU_SOURCE
-#include <ucontext.h>
-
 #include "CApusTraceStreams.h"
 
 uint32_t apus_trace_flag = 0;
@@ -14,7 +11,7 @@ void apus_trace_bind(apus_g_head *g, uintptr_t stack_hi) {
   *word = 0;
 }
 
-/// The next number in the sequence of `p`, which is said to be idle first if this apus_trace_current does not know it.
+/// The next number in the sequence of `p`, which is said to be idle first if this generation does not know it.
 static uint64_t next_of(apus_trace_stream *s, apus_p_head *p) {
   if (p->trace >> 32 != apus_trace_current) {
     PUT(s, PROC_STATUS, (uint64_t)p->id, APUS_TRACE_P_IDLE);
@@ -225,17 +222,9 @@ void apus_trace_preempted(apus_m *m, uintptr_t frame, const void *ucontext) {
     const uintptr_t *caller = (const uintptr_t *)*(const uintptr_t *)frame;
     stack = apus_trace_walk(s, caller[1], caller[0], frame, g->stack_hi);
   } else {
-    const mcontext_t *registers = &((const ucontext_t *)ucontext)->uc_mcontext;
-#if defined(__x86_64__)
-    // The apus_trace_walk takes the first address for a return address and looks before it; this one is exact.
-    uintptr_t pc = (uintptr_t)registers->gregs[REG_RIP] + 1, fp = (uintptr_t)registers->gregs[REG_RBP],
-              sp = (uintptr_t)registers->gregs[REG_RSP];
-#elif defined(__aarch64__)
-    uintptr_t pc = registers->pc + 1, fp = registers->regs[29], sp = registers->sp;
-#endif
+    uintptr_t pc, fp, sp;
+    apus_interrupted_frame(ucontext, &pc, &fp, &sp);
     stack = sp >= g->stack_lo && sp < g->stack_hi ? apus_trace_walk(s, pc, fp, sp, g->stack_hi) : 0;
   }
   stop(s, stack);
 }
-
-void apus_trace_resumed(apus_m *m, apus_p_head *p) { apus_trace_given(m, p); }

@@ -60,13 +60,7 @@ uint64_t apus_trace_walk(apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintp
   uint32_t count = 0;
   while (pc != 0 && count < APUS_TRACE_DEPTH) {
     pcs[count++] = pc - 1;
-    if (fp < lo || fp >= hi || hi - fp < 2 * sizeof(uintptr_t) || fp % sizeof(uintptr_t) != 0) break;
-    const uintptr_t *record = (const uintptr_t *)fp;
-    // The first function's caller is `apus_goexit`.
-    if (record[0] == 0) break;
-    pc = record[1];
-    lo = fp + sizeof(uintptr_t);
-    fp = record[0];
+    if (!apus_next_frame(&pc, &fp, &lo, hi)) break;
   }
   return apus_trace_number_of(s, pcs, count);
 }

@@ -1,4 +1,4 @@
-// The buffers and the stacks of the execution trace. CApusTrace.h says who writes a stream when.
+// The streams of the execution trace and their buffers. CApusTrace.h says who writes a stream when.
 #define _GNU_SOURCE
 #include <stdlib.h>
 

@@ -72,22 +72,10 @@ void apus_unwind(uintptr_t from, apus_frames *frames) {
 
 void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames) {
   frames->count = 0;
-  // Without a frame there is nothing behind it: a goroutine that has not begun has no pc either.
-  if (fp == 0 && pc != 0) add_frame(frames, pc - 1);
-  while (fp != 0) {
+  // A goroutine that has not begun has no pc.
+  while (pc != 0) {
     add_frame(frames, pc - 1);
-    // Both architectures keep the caller's frame pointer at the frame pointer and the return address above it.
-    if (fp < lo || fp >= hi || hi - fp < 2 * sizeof(uintptr_t) || fp % sizeof(uintptr_t) != 0) break;
-    const uintptr_t *record = (const uintptr_t *)fp;
-    // The first function's caller is `apus_goexit`, which has no frame: its frame pointer is 0.
-    if (record[0] == 0 || record[1] == 0 || frames->count == APUS_UNWIND_LIMIT) break;
-    pc = record[1];
-    if (record[0] <= fp) {
-      add_frame(frames, pc - 1);
-      break;
-    }
-    lo = fp + sizeof(uintptr_t);
-    fp = record[0];
+    if (frames->count == APUS_UNWIND_LIMIT || !apus_next_frame(&pc, &fp, &lo, hi)) break;
   }
   finish(frames);
 }
@@ -104,18 +92,25 @@ void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp) {
 #endif
 }
 
+void apus_interrupted_frame(const void *ucontext, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp) {
+  const mcontext_t *registers = &((const ucontext_t *)ucontext)->uc_mcontext;
+#if defined(__x86_64__)
+  *pc = (uintptr_t)registers->gregs[REG_RIP] + 1;
+  *fp = (uintptr_t)registers->gregs[REG_RBP];
+  *sp = (uintptr_t)registers->gregs[REG_RSP];
+#elif defined(__aarch64__)
+  *pc = registers->pc + 1;
+  *fp = registers->regs[29];
+  *sp = registers->sp;
+#endif
+}
+
 _Bool apus_stopped_frame(const apus_m *m, uintptr_t *pc, uintptr_t *fp) {
   if (__atomic_load_n(&m->words.stopped, __ATOMIC_ACQUIRE) == APUS_NOT_STOPPED) return 0;
   const ucontext_t *context = m->head.stopped_context;
   if (context != NULL) {
-#if defined(__x86_64__)
-    // The walk takes the first address for a return address and looks before it; this one is exact.
-    *pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP] + 1;
-    *fp = (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
-#elif defined(__aarch64__)
-    *pc = context->uc_mcontext.pc + 1;
-    *fp = context->uc_mcontext.regs[29];
-#endif
+    uintptr_t sp;
+    apus_interrupted_frame(context, pc, fp, &sp);
     return 1;
   }
   // The stack pointer that was noted is the frame pointer of a function of ours.

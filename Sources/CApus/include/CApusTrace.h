@@ -136,7 +136,7 @@ void apus_trace_procs_change(apus_m *m, uint64_t count);
 void apus_trace_robbed(apus_m *m);
 /// The thread of `m`, which has a goroutine and no P, waits for one from now on.
 void apus_trace_queued(apus_m *m);
-/// `m` is given `p`, and goes on with its goroutine.
+/// `m` is given `p`, and goes on with its goroutine. Also of itself, when it has the P from a handler.
 void apus_trace_given(apus_m *m, apus_p_head *p);
 /// `m` is stopped with its P while the world stands still, and loses it.
 void apus_trace_detached(apus_m *m);
@@ -145,8 +145,6 @@ void apus_trace_detached(apus_m *m);
 /// The goroutine is stopped where `ucontext` says, or, where that is NULL, where it has left the runtime, by the `frame` of
 /// `apus_preempt_pending`'s callee; its P goes to somebody else.
 void apus_trace_preempted(apus_m *m, uintptr_t frame, const void *ucontext);
-/// The thread, which was stopped, goes on with `p`, which it has from a handler.
-void apus_trace_resumed(apus_m *m, apus_p_head *p);
 
 /// The trace's word of `g` moves from its record, where it lies while there is no stack, to the top of the stack that it
 /// is about to be bound to; or to the one that it takes over.
