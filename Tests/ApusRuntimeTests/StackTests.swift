@@ -98,29 +98,50 @@ import Testing
     #expect(stack.residentPages() == 0)
   }
 
-  /// 256 goroutines go deep at once and end: what leaves the processor's cache of 64 keeps its top pages only.
-  @Test func deepPagesAreGivenBack() async {
+  /// 256 goroutines go deep at once and end: soon only what is in the processor's cache of 64 keeps more than its top
+  /// pages, whether the process goes idle or goes on.
+  @Test(arguments: [false, true]) func deepPagesAreGivenBack(goingOn: Bool) async {
+    await #expect(processExitsWith: .success) { [goingOn] in
+      ProcessorKnob.setMaxProcs(1)
+      let stacks = Self.endDeep(256)
+      func deep() -> Int { stacks.count { $0.residentPages(above: 8192) > 0 } }
+      if goingOn { startGoroutine { while true { _ = Self.touch(100) } } }
+      let end = Clock.nanotime() + 30_000_000_000
+      while deep() > StackCache.capacity {
+        precondition(Clock.nanotime() < end, "\(deep()) stacks keep their deep pages")
+        usleep(1000)
+      }
+    }
+  }
+
+  /// 2,000 do: more than the pools take as they are, and that at once, before anybody has looked after them.
+  @Test func fewStacksStayDeep() async {
     await #expect(processExitsWith: .success) {
       ProcessorKnob.setMaxProcs(1)
-      let (log, started, gate, ended) = (Log(), SemaphoreBox(), SemaphoreBox(), SemaphoreBox())
-      for _ in 0..<256 {
-        startGoroutine {
-          _ = Self.touch(150_000)
-          log.add(.current)
-          started.release()
-          gate.acquire(.semaphore)
-          ended.release()
-        }
-      }
-      for _ in 0..<256 { started.acquire(.semaphore) }
-      precondition(log.all.allSatisfy { $0.residentPages(above: 8192) >= 30 }, "nothing was touched")
-      for _ in 0..<256 { gate.release() }
-      for _ in 0..<256 { ended.acquire(.semaphore) }
-      // One more runs only after the last of them has ended.
-      onGoroutine {}
-      let deep = log.all.count { $0.residentPages(above: 8192) > 0 }
-      precondition(deep <= StackCache.capacity, "\(deep) stacks keep their deep pages")
+      let deep = Self.endDeep(2000).count { $0.residentPages(above: 8192) > 0 }
+      precondition(deep <= 1024 + StackCache.capacity, "\(deep) stacks keep their deep pages")
     }
+  }
+
+  /// The stacks of so many goroutines that were deep at the same time and have ended.
+  private static func endDeep(_ count: Int) -> [Bounds] {
+    let (log, started, gate, ended) = (Log(), SemaphoreBox(), SemaphoreBox(), SemaphoreBox())
+    for _ in 0..<count {
+      startGoroutine {
+        _ = touch(150_000)
+        log.add(.current)
+        started.release()
+        gate.acquire(.semaphore)
+        ended.release()
+      }
+    }
+    for _ in 0..<count { started.acquire(.semaphore) }
+    precondition(log.all.allSatisfy { $0.residentPages(above: 8192) >= 30 }, "nothing was touched")
+    for _ in 0..<count { gate.release() }
+    for _ in 0..<count { ended.acquire(.semaphore) }
+    // One more runs only after the last of them has ended.
+    onGoroutine {}
+    return log.all
   }
 
   /// Every byte of the guard faults, and the report names the limit.

@@ -59,6 +59,7 @@ public struct Sysmon: ~Copyable {
     var delay = shortest
     var wasPoked = false
     var trace = SchedulerTrace()
+    var stacks = StackCooling()
     while true {
       if rounds == 0 {
         delay = shortest
@@ -68,11 +69,12 @@ public struct Sysmon: ~Copyable {
       sched.pointee.sysmon.sleepsUntil.store(Int64.max, ordering: .sequentiallyConsistent)
       let mayRest = delay > rest && !wasPoked
       if mayRest { sched.pointee.sysmon.isResting.store(true, ordering: .sequentiallyConsistent) }
-      if !trace.isOn { waitForSomethingToWatch(m) }
+      if !trace.isOn { waitForSomethingToWatch(cooling: &stacks, on: m) }
       let now = Clock.nanotime()
       let visit = Retake.visit(now, on: m)
       rounds = visit.retaken > 0 ? 0 : rounds + 1
       ForcedCollection.check(at: now)
+      stacks.visit(now, on: m)
       trace.writeIfDue(now, on: m)
       let limit = wasPoked ? min(delay, afterwards) : delay
       let isLeft = sleep(until: min(now &+ limit, visit.next, trace.next))
@@ -93,10 +95,12 @@ public struct Sysmon: ~Copyable {
   }
 
   /// Go's `sysmonwait`.
-  private static func waitForSomethingToWatch(_ m: MRef) {
+  private static func waitForSomethingToWatch(cooling stacks: inout StackCooling, on m: MRef) {
     if !hasNothingToWatch { return }
+    stacks.finish(while: hasNothingToWatch, on: m)
     sched.pointee.lock.lock(m)
-    guard hasNothingToWatch else {
+    // Under the lock by which the last P went idle: what its goroutines have put into the pools is seen.
+    guard hasNothingToWatch && !StackPools.hasWarm else {
       sched.pointee.lock.unlock(m)
       return
     }

@@ -1,4 +1,5 @@
 import CApus
+import Synchronization
 
 /// All stacks that are not bound to a goroutine nor in a P's cache (Go's `stackpool`).
 public struct StackPools: ~Copyable {
@@ -7,6 +8,18 @@ public struct StackPools: ~Copyable {
   // Under lock, one for each order.
   private let regions: UnsafeMutablePointer<StackRegion>
   private let freeSlots: UnsafeMutablePointer<SlotList>
+  /// Stacks of the default size that left a P's cache as they were, and are the next to be taken. Where one P starts
+  /// goroutines and another ends them, stacks go round through the pools, and each would lose its deep pages every time:
+  /// most of what such a round costs. Here it loses them when nobody has needed it for a while (`StackCooling`).
+  /// Under lock.
+  private var warmSlots = SlotList()
+  /// The fewest warm stacks there have been since sysmon looked: so many were not needed. Under lock.
+  private var fewestWarm = 0
+  /// How many are warm. Written under lock; sysmon reads it without.
+  private let warmCount = Atomic<Int>(0)
+
+  /// How many stacks the pools take with their deep pages.
+  private static var warmLimit: Int { 1024 }
 
   init(defaultOrder: UInt8) {
     self.defaultOrder = defaultOrder
@@ -71,13 +84,48 @@ public struct StackPools: ~Copyable {
   }
 
   private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
+    pools.pointee.lock.lock(m)
+    let room = warmLimit - pools.pointee.warmSlots.count
+    if room >= cache.count - keeping {
+      while cache.count > keeping, let stack = cache.pop() { pools.pointee.putWarm(stack) }
+      pools.pointee.lock.unlock(m)
+      return
+    }
+    pools.pointee.lock.unlock(m)
     cache.trim(downTo: keeping)
     pools.pointee.lock.lock(m)
     while cache.count > keeping, let stack = cache.pop() { pools.pointee.put(stack) }
     pools.pointee.lock.unlock(m)
   }
 
+  /// Whether any stack in the pools may have deep pages.
+  static var hasWarm: Bool { pools.pointee.warmCount.load(ordering: .relaxed) > 0 }
+
+  /// How many of the warm stacks nobody has needed since the last call.
+  static func unneeded(on m: MRef) -> Int {
+    pools.pointee.lock.lock(m)
+    let fewest = pools.pointee.fewestWarm
+    pools.pointee.fewestWarm = pools.pointee.warmSlots.count
+    pools.pointee.lock.unlock(m)
+    return fewest
+  }
+
+  /// Gives the deep pages of at most `limit` warm stacks back to the kernel, by way of the empty `cache`, and says of how
+  /// many. Meanwhile nobody finds them; who needs one takes another.
+  static func cool(atMost limit: Int, by cache: inout StackCache, on m: MRef) -> Int {
+    pools.pointee.lock.lock(m)
+    while cache.count < limit, !cache.isFull, let stack = pools.pointee.takeWarm() { cache.push(stack) }
+    pools.pointee.lock.unlock(m)
+    let count = cache.count
+    cache.trim(downTo: 0)
+    pools.pointee.lock.lock(m)
+    while let stack = cache.pop() { pools.pointee.put(stack) }
+    pools.pointee.lock.unlock(m)
+    return count
+  }
+
   private mutating func take(_ order: UInt8) -> Stack {
+    if order == defaultOrder, let stack = takeWarm() { return stack }
     let index = Int(order - StackSize.orders.lowerBound)
     if let slot = freeSlots[index].pop() { return regions[index].stack(at: Int(slot)) }
     let fresh = regions[index].prepare()
@@ -95,17 +143,32 @@ public struct StackPools: ~Copyable {
   }
 
   private mutating func put(_ stack: Stack) {
-    let index = Int(stack.order - StackSize.orders.lowerBound)
-    let region = regions[index]
-    let slot = Int(stack.hi - region.base) / region.slotSize - 1
-    freeSlots[index].push(UInt32(slot))
+    freeSlots[Int(stack.order - StackSize.orders.lowerBound)].push(slot(of: stack))
+  }
+
+  private mutating func putWarm(_ stack: Stack) {
+    warmSlots.reserve(Self.warmLimit)
+    warmSlots.push(slot(of: stack))
+    warmCount.store(warmSlots.count, ordering: .relaxed)
+  }
+
+  private mutating func takeWarm() -> Stack? {
+    guard let slot = warmSlots.pop() else { return nil }
+    fewestWarm = min(fewestWarm, warmSlots.count)
+    warmCount.store(warmSlots.count, ordering: .relaxed)
+    return regions[Int(defaultOrder - StackSize.orders.lowerBound)].stack(at: Int(slot))
+  }
+
+  private func slot(of stack: Stack) -> UInt32 {
+    let region = regions[Int(stack.order - StackSize.orders.lowerBound)]
+    return UInt32(Int(stack.hi - region.base) / region.slotSize - 1)
   }
 }
 
 /// Numbers of free slots, last in first out. Outside the stacks themselves, so that a free stack need not be touched.
 private struct SlotList {
   private var slots: UnsafeMutablePointer<UInt32>?
-  private var count = 0
+  private(set) var count = 0
 
   /// Makes room for `capacity` numbers, once; untouched room costs no memory.
   mutating func reserve(_ capacity: Int) {

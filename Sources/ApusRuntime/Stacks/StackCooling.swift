@@ -1,0 +1,35 @@
+/// How sysmon gives the deep pages of stacks that lie in the pools back to the kernel (`StackPools.warmSlots`).
+///
+/// A hundred times a second it looks how many of them nobody has needed since, and cools so many, a batch a visit, since
+/// Ps wait for its next one. Before it waits for the first P to be taken it cools all of them: a process that is idle holds
+/// no memory of goroutines that have ended but for the top of each stack.
+struct StackCooling: ~Copyable {
+  /// How long a stack is not needed at least before it is cooled, in nanoseconds.
+  private static var interval: Int64 { 10_000_000 }
+
+  /// Of a batch, while it has left the pools. Empty between two visits.
+  private var batch = StackCache(order: sched.pointee.stackPools.defaultOrder)
+  private var next: Int64 = 0
+  /// How many are yet to be cooled of those that were not needed.
+  private var due = 0
+
+  /// A batch of what is due at `now`.
+  mutating func visit(_ now: Int64, on m: MRef) {
+    if !StackPools.hasWarm { return }
+    if now >= next {
+      next = now &+ Self.interval
+      due = StackPools.unneeded(on: m)
+    }
+    if due > 0 {
+      let cooled = StackPools.cool(atMost: due, by: &batch, on: m)
+      due = cooled == 0 ? 0 : due - cooled
+    }
+  }
+
+  /// All of them, as long as `isIdle` says so.
+  mutating func finish(while isIdle: @autoclosure () -> Bool, on m: MRef) {
+    while StackPools.hasWarm && isIdle() {
+      if StackPools.cool(atMost: StackCache.capacity, by: &batch, on: m) == 0 { return }
+    }
+  }
+}
