@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "ApusNet", targets: ["ApusNet"]),
     .library(name: "ApusMetrics", targets: ["ApusMetrics"]),
     .library(name: "ApusHeap", targets: ["ApusHeap"]),
+    .executable(name: "apus", targets: ["apus"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .executable(name: "apus-stress", targets: ["apus-stress"]),
     .executable(name: "hello", targets: ["hello"]),
@@ -29,11 +30,16 @@ let package = Package(
     .executable(name: "graph", targets: ["graph"]),
     .executable(name: "lru", targets: ["lru"]),
   ],
+  // Without any of them Apus depends on nothing.
   traits: [
-    .default(enabledTraits: ["Metrics"]),
-    .trait(name: "Metrics", description: "ApusMetrics, which needs swift-metrics. Without it Apus depends on nothing."),
+    .default(enabledTraits: ["Metrics", "Tools"]),
+    .trait(name: "Metrics", description: "ApusMetrics, which needs swift-metrics."),
+    .trait(name: "Tools", description: "The command apus, which needs swift-argument-parser."),
   ],
-  dependencies: [.package(url: "https://github.com/apple/swift-metrics", from: "2.5.0")],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+  ],
   targets: [
     .target(name: "CApus"),
     .target(name: "ApusRuntime", dependencies: ["CApus"], swiftSettings: settings),
@@ -51,6 +57,15 @@ let package = Package(
     .target(
       name: "ApusHeap", dependencies: ["Apus", "ApusRuntime", "CApus"],
       swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
+    // What the command does, without its command line: it knows traces, and nothing of the runtime.
+    .target(name: "ApusInspection", path: "Tools/ApusInspection", swiftSettings: settings),
+    .executableTarget(
+      name: "apus",
+      dependencies: [
+        "ApusInspection",
+        .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Tools"])),
+      ],
+      path: "Tools/apus", swiftSettings: settings),
     .executableTarget(
       name: "apus-bench", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime"], path: "Benchmarks/apus-bench",
       swiftSettings: settings),
@@ -136,6 +151,7 @@ let package = Package(
     .testTarget(
       name: "ApusHeapTests", dependencies: ["Apus", "ApusHeap", "ApusRuntime", "CApus", "CStress"],
       swiftSettings: settings),
+    .testTarget(name: "ApusInspectionTests", dependencies: ["ApusInspection"], swiftSettings: settings),
     .testTarget(name: "ProgramTests", swiftSettings: settings),
   ]
 )
