@@ -30,7 +30,7 @@ struct TraceBytes {
   }
 
   /// Texts with the numbers 1, 2, …, and a stack of one frame, of the function with the same number, for each.
-  mutating func texts(_ generation: UInt64 = 1, _ texts: String...) {
+  mutating func texts(_ generation: UInt64, _ texts: String...) {
     var (stacks, strings): ([UInt8], [UInt8]) = ([2], [4])
     for (index, text) in texts.enumerated() {
       let number = Self.number(UInt64(index + 1))

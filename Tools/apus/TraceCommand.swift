@@ -22,6 +22,14 @@
 
     func run() throws {
       let timeline = try Self.read(target)
+      if let html {
+        let name = URL(filePath: target).lastPathComponent
+        do {
+          try Data(timeline.page(title: name).utf8).write(to: URL(filePath: html))
+        } catch {
+          throw CommandFailure("\(html): cannot be written: \(error.localizedDescription)")
+        }
+      }
       print(TraceSummary(timeline).text(limit: all ? nil : 20), terminator: "")
     }
 
