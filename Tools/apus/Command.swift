@@ -5,7 +5,7 @@
   struct Command: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "apus", abstract: "Shows what programs of Apus do.",
-      subcommands: [TraceCommand.self])
+      subcommands: [BootCommand.self, TraceCommand.self])
   }
 #else
   /// Without the command line's parser there is no command.
