@@ -8,9 +8,14 @@
       subcommands: [BootCommand.self, TraceCommand.self])
   }
 #else
+  import Foundation
+
   /// Without the command line's parser there is no command.
   @main
   struct Command {
-    static func main() { fatalError("built without the trait Tools: there is no command here") }
+    static func main() {
+      FileHandle.standardError.write(Data("apus: built without the trait Tools, there is no command here\n".utf8))
+      exit(1)
+    }
   }
 #endif
