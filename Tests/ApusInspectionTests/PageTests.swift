@@ -10,7 +10,8 @@ import Testing
       thread: 1, at: 0, TraceBytes.event(.procStatus, 0, 1), TraceBytes.event(.goStatusStack, 1, 1, 2, 1),
       TraceBytes.event(.goBlock, after: 400, 2, 1))
     trace.texts(1, function, "chan receive")
-    return try Timeline(trace.bytes).page(title: "a </script> of \"mine\"")
+    let timeline = try Timeline(trace.bytes)
+    return timeline.page(title: "a </script> of \"mine\"", summary: TraceSummary(timeline))
   }
 
   private func data(of page: String) throws -> [String: Any] {

@@ -22,15 +22,16 @@
 
     func run() throws {
       let timeline = try Self.read(target)
+      let summary = TraceSummary(timeline)
       if let html {
         let name = URL(filePath: target).lastPathComponent
         do {
-          try Data(timeline.page(title: name).utf8).write(to: URL(filePath: html))
+          try Data(timeline.page(title: name, summary: summary).utf8).write(to: URL(filePath: html))
         } catch {
           throw CommandFailure("\(html): cannot be written: \(error.localizedDescription)")
         }
       }
-      print(TraceSummary(timeline).text(limit: all ? nil : 20), terminator: "")
+      print(summary.text(limit: all ? nil : 20), terminator: "")
     }
 
     private static func read(_ path: String) throws -> Timeline {

@@ -85,16 +85,15 @@ public struct StackPools: ~Copyable {
 
   private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
     pools.pointee.lock.lock(m)
-    let room = warmLimit - pools.pointee.warmSlots.count
-    if room >= cache.count - keeping {
-      while cache.count > keeping, let stack = cache.pop() { pools.pointee.putWarm(stack) }
+    let isRoom = pools.pointee.warmSlots.count + cache.count - keeping <= warmLimit
+    if !isRoom {
       pools.pointee.lock.unlock(m)
-      return
+      cache.trim(downTo: keeping)
+      pools.pointee.lock.lock(m)
     }
-    pools.pointee.lock.unlock(m)
-    cache.trim(downTo: keeping)
-    pools.pointee.lock.lock(m)
-    while cache.count > keeping, let stack = cache.pop() { pools.pointee.put(stack) }
+    while cache.count > keeping, let stack = cache.pop() {
+      if isRoom { pools.pointee.putWarm(stack) } else { pools.pointee.put(stack) }
+    }
     pools.pointee.lock.unlock(m)
   }
 

@@ -6,8 +6,7 @@ struct PageData {
 
   private(set) var json = ""
 
-  init(_ timeline: Timeline, title: String) {
-    let summary = TraceSummary(timeline)
+  init(_ timeline: Timeline, title: String, summary: TraceSummary) {
     let (runs, runResolution) = LaneDetail.reduce(
       timeline.processors.map { processor in
         processor.runs.map { LaneItem(start: $0.start, end: $0.end, what: $0.goroutine, busy: $0.end - $0.start) }

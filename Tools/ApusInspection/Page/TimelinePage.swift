@@ -1,7 +1,9 @@
 extension Timeline {
   /// The timeline as a page that needs nothing else: no other file, no network.
-  /// - Parameter title: What it is a trace of.
-  package func page(title: String) -> String {
+  /// - Parameters:
+  ///   - title: What it is a trace of.
+  ///   - summary: The timeline's own.
+  package func page(title: String, summary: TraceSummary) -> String {
     """
     <!doctype html>
     <html lang="en"><head><meta charset="utf-8"><title>apus trace</title>
@@ -19,7 +21,7 @@ extension Timeline {
     <span id="shown"></span></div>
     <div id="scroller"><div id="extent"><canvas id="goroutines"></canvas></div></div>
     <div id="tip"></div>
-    <script id="data" type="application/json">\(PageData(self, title: title).json)</script>
+    <script id="data" type="application/json">\(PageData(self, title: title, summary: summary).json)</script>
     <script>
     \(PageScript.text)
     </script></body></html>

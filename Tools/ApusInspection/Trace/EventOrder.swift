@@ -14,7 +14,7 @@ struct EventOrder {
   }
 
   /// What a thread has in hand.
-  struct Context: Equatable {
+  struct Context {
     var goroutine: UInt64?
     var processor: UInt64?
   }

@@ -28,15 +28,26 @@ struct TraceGeneration {
 /// The file of a trace in Go's format (internal/trace/tracev2), of Go 1.23 to 1.27: it is taken apart into generations, one
 /// after the other.
 struct TraceFile {
-  private enum Batch {
-    static let events: UInt8 = 1
+  /// What begins with these bytes.
+  private enum Kind {
+    static let batch: UInt8 = 1
     static let stacks: UInt8 = 2
+    static let stack: UInt8 = 3
     static let strings: UInt8 = 4
+    static let string: UInt8 = 5
     static let samples: UInt8 = 6
     static let frequency: UInt8 = 8
     static let experimental: UInt8 = 49
     static let sync: UInt8 = 50
     static let endOfGeneration: UInt8 = 52
+  }
+
+  private struct Batch {
+    var generation: UInt64
+    var thread: UInt64
+    var time: UInt64
+    var isExperimental: Bool
+    var bytes: ByteCursor
   }
 
   private static let headerSize = 16
@@ -46,7 +57,7 @@ struct TraceFile {
 
   private var rest: ByteCursor
   /// Of the generation that comes next, the batch that has shown that the one before is over.
-  private var pending: (generation: UInt64, thread: UInt64, time: UInt64, isExperimental: Bool, bytes: ByteCursor)?
+  private var pending: Batch?
 
   /// - Throws: `TraceFault` where the bytes are no trace's.
   init(_ bytes: [UInt8]) throws {
@@ -74,15 +85,13 @@ struct TraceFile {
         pending = batch
         break
       }
-      if !batch.isExperimental { try Self.add(batch.bytes, of: batch.thread, at: batch.time, to: &generation) }
+      if !batch.isExperimental { try Self.add(batch, to: &generation) }
     }
     try Self.resolveStacks(&generation)
     return generation
   }
 
-  private mutating func nextBatch() throws
-    -> (generation: UInt64, thread: UInt64, time: UInt64, isExperimental: Bool, bytes: ByteCursor)?
-  {
+  private mutating func nextBatch() throws -> Batch? {
     if let batch = pending {
       pending = nil
       return batch
@@ -90,34 +99,33 @@ struct TraceFile {
     while !rest.isEmpty {
       let offset = rest.position
       let kind = try rest.byte()
-      if kind == Batch.endOfGeneration { continue }
-      let isExperimental = kind == Batch.experimental
-      guard isExperimental || kind == Batch.events else { throw TraceFault("no batch begins here", at: offset) }
+      if kind == Kind.endOfGeneration { continue }
+      let isExperimental = kind == Kind.experimental
+      guard isExperimental || kind == Kind.batch else { throw TraceFault("no batch begins here", at: offset) }
       if isExperimental { _ = try rest.byte() }
       let (generation, thread, time) = (try rest.number(), try rest.number(), try rest.number())
       let size = try rest.number()
-      return (generation, thread, time, isExperimental, try rest.part(size))
+      return Batch(
+        generation: generation, thread: thread, time: time, isExperimental: isExperimental, bytes: try rest.part(size))
     }
     return nil
   }
 
-  private static func add(
-    _ bytes: ByteCursor, of thread: UInt64, at time: UInt64, to generation: inout TraceGeneration
-  ) throws {
-    var batch = bytes
-    if batch.isEmpty { return }
-    switch try batch.byte() {
-    case Batch.stacks: try addStacks(&batch, to: &generation)
-    case Batch.strings: try addStrings(&batch, to: &generation)
-    case Batch.samples: break
-    case Batch.frequency: generation.frequency = try frequency(&batch)
-    case Batch.sync:
-      let offset = batch.position
-      guard try batch.byte() == Batch.frequency else {
+  private static func add(_ batch: Batch, to generation: inout TraceGeneration) throws {
+    var bytes = batch.bytes
+    if bytes.isEmpty { return }
+    switch try bytes.byte() {
+    case Kind.stacks: try addStacks(&bytes, to: &generation)
+    case Kind.strings: try addStrings(&bytes, to: &generation)
+    case Kind.samples: break
+    case Kind.frequency: generation.frequency = try frequency(&bytes)
+    case Kind.sync:
+      let offset = bytes.position
+      guard try bytes.byte() == Kind.frequency else {
         throw TraceFault("a generation without its unit of time", at: offset)
       }
-      generation.frequency = try frequency(&batch)
-    default: generation.batches[thread, default: []].append((time, bytes))
+      generation.frequency = try frequency(&bytes)
+    default: generation.batches[batch.thread, default: []].append((batch.time, batch.bytes))
     }
   }
 
@@ -131,7 +139,7 @@ struct TraceFile {
   private static func addStrings(_ batch: inout ByteCursor, to generation: inout TraceGeneration) throws {
     while !batch.isEmpty {
       let offset = batch.position
-      guard try batch.byte() == 5 else { throw TraceFault("no string begins here", at: offset) }
+      guard try batch.byte() == Kind.string else { throw TraceFault("no string begins here", at: offset) }
       let (number, length) = (try batch.number(), try batch.number())
       if length > longestString {
         throw TraceFault("a string of \(length) bytes, more than \(longestString)", at: offset)
@@ -146,7 +154,7 @@ struct TraceFile {
   private static func addStacks(_ batch: inout ByteCursor, to generation: inout TraceGeneration) throws {
     while !batch.isEmpty {
       let offset = batch.position
-      guard try batch.byte() == 3 else { throw TraceFault("no stack begins here", at: offset) }
+      guard try batch.byte() == Kind.stack else { throw TraceFault("no stack begins here", at: offset) }
       let (number, count) = (try batch.number(), try batch.number())
       if count > deepestStack { throw TraceFault("a stack of \(count) frames, more than \(deepestStack)", at: offset) }
       var frames: [(function: UInt64, file: UInt64, line: UInt64)] = []
