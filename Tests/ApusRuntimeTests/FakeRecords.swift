@@ -34,6 +34,14 @@ extension OwnerQueue {
   }
 }
 
+extension SharedQueue {
+  mutating func removeAll() -> [GRef] {
+    var all: [GRef] = []
+    while let g = removeFirst() { all.append(g) }
+    return all
+  }
+}
+
 extension GQueue {
   mutating func removeAll() -> [GRef] {
     var all: [GRef] = []

@@ -23,16 +23,56 @@ import Testing
     #expect(queue.removeAll().map(\.number) == [1])
   }
 
-  @Test func queuesAreJoined() {
-    let goroutines = FakeRecords.goroutines(6)
-    var (one, two, empty) = (GQueue(), GQueue(), GQueue())
-    for g in goroutines[..<3] { one.append(g) }
-    for g in goroutines[3...] { two.append(g) }
-    empty.append(contentsOf: one)
-    empty.append(contentsOf: GQueue())
-    empty.append(contentsOf: two)
-    #expect(empty.count == 6)
-    #expect(empty.removeAll().map(\.number) == [0, 1, 2, 3, 4, 5])
+  /// More than one leader's records, and lists of every length in between.
+  @Test func theListHandsOutEachRecordOnce() {
+    let goroutines = FakeRecords.goroutines(60)
+    var list = GList()
+    for length in 0...60 {
+      for g in goroutines[..<length] { list.push(g) }
+      #expect(list.count == length)
+      // Some leave and others come, at the border of a leader too.
+      let few = min(length, 11)
+      let left = (0..<few).compactMap { _ in list.pop() }
+      #expect(left.map(\.number) == Array(goroutines[..<length].map(\.number).suffix(few).reversed()))
+      for g in left.reversed() { list.push(g) }
+      #expect((0..<length).map { _ in list.pop()!.number } == Array((0..<length).reversed()))
+      #expect(list.pop() == nil && list.count == 0)
+    }
+  }
+
+  @Test func theSharedQueueIsFirstInFirstOut() {
+    var queue = SharedQueue()
+    let goroutines = FakeRecords.goroutines(3 * SharedQueue.chunkLimit + 1)
+    #expect(queue.removeFirst() == nil)
+    // Twice, the second time in chunks that were used before.
+    for round in 0..<2 {
+      for length in [0, 1, SharedQueue.chunkLimit, SharedQueue.chunkLimit + 1, goroutines.count] {
+        for g in goroutines[..<length] { queue.append(g) }
+        #expect(queue.count == length)
+        #expect(queue.removeAll().map(\.number) == Array(0..<length), "round \(round)")
+        #expect(queue.count == 0)
+      }
+    }
+  }
+
+  /// Some come and some leave, so that chunks are emptied at one end while they are filled at the other, and what is
+  /// inside goes up and down over more than a chunk.
+  @Test func theSharedQueueReusesItsChunks() {
+    var queue = SharedQueue()
+    let goroutines = FakeRecords.goroutines(1000)
+    var (came, left) = (0, 0)
+    var numbers: [Int] = []
+    for (arriving, leaving) in [(100, 30), (1, 1), (200, 270), (150, 20), (0, 64), (500, 500), (49, 115)] {
+      for g in goroutines[came..<(came + arriving)] { queue.append(g) }
+      came += arriving
+      for _ in 0..<leaving { numbers.append(queue.removeFirst()!.number) }
+      left += leaving
+      #expect(queue.count == came - left)
+    }
+    #expect(came == 1000 && left == 1000)
+    #expect(numbers == Array(0..<1000))
+    // At most 566 at once, which begin and end somewhere in a chunk.
+    #expect(queue.chunksMade <= 566 / SharedQueue.chunkLimit + 2)
   }
 }
 
@@ -84,7 +124,7 @@ import Testing
     let goroutines = FakeRecords.goroutines(20)
     for g in goroutines[..<19] { owner.put(g) }
     owner.putNext(goroutines[19])
-    var queue = GQueue()
+    var queue = SharedQueue()
     owner.drain(into: &queue)
     #expect(queue.removeAll().map(\.number) == [19] + Array(0..<19))
     #expect(owner.isEmpty)
@@ -127,24 +167,21 @@ import Testing
 func withOwnGlobalQueue(_ body: () -> Void) -> [GRef] {
   var ours: [GRef] = []
   StopTheWorld.run { m in
-    let before = withGlobalQueue(m) { queue in
-      defer { queue = GQueue() }
-      return queue
-    }
+    let before = withGlobalQueue(m) { $0.removeAll() }
     body()
     withGlobalQueue(m) { queue in
-      var after = before
-      for g in queue.removeAll() {
+      let after = queue.removeAll()
+      for g in before { queue.append(g) }
+      for g in after {
         // The records of real goroutines are marked when they are submitted.
-        if g.pointee.status == .dead { ours.append(g) } else { after.append(g) }
+        if g.pointee.status == .dead { ours.append(g) } else { queue.append(g) }
       }
-      queue = after
     }
   }
   return ours
 }
 
-private func withGlobalQueue<Value>(_ m: MRef, _ body: (inout GQueue) -> Value) -> Value {
+private func withGlobalQueue<Value>(_ m: MRef, _ body: (inout SharedQueue) -> Value) -> Value {
   sched.pointee.lock.lock(m)
   defer {
     sched.pointee.globalCount.store(sched.pointee.global.count, ordering: .sequentiallyConsistent)

@@ -11,11 +11,23 @@ enum GlobalQueue {
     sched.pointee.lock.unlock(m)
   }
 
-  /// Puts a whole batch at its end.
-  static func put(_ batch: GQueue) {
+  /// Puts a whole batch at its end, and takes it away from the caller.
+  static func put(_ batch: inout GQueue) {
     let m = currentM()
     sched.pointee.lock.lock(m)
-    sched.pointee.global.append(contentsOf: batch)
+    while let g = batch.removeFirst() { sched.pointee.global.append(g) }
+    publishCount()
+    sched.pointee.lock.unlock(m)
+  }
+
+  /// Puts `count` goroutines at its end, those that `entry` gives for 0 and so on, and `g` after them.
+  @inline(__always)
+  static func put(_ count: Int, _ entry: (Int) -> GRef, andThen g: GRef) {
+    let m = currentM()
+    sched.pointee.lock.lock(m)
+    // Over `Int`: in a debug build a range of anything else allocates, which nobody may here.
+    for i in 0..<count { sched.pointee.global.append(entry(i)) }
+    sched.pointee.global.append(g)
     publishCount()
     sched.pointee.lock.unlock(m)
   }

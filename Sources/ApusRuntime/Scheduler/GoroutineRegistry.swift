@@ -30,7 +30,7 @@ public struct GoroutineRegistry: ~Copyable {
   static func refill(_ list: inout GList, on m: MRef) {
     let registry = withUnsafeMutablePointer(to: &sched.pointee.goroutines) { $0 }
     registry.pointee.lock.lock(m)
-    if registry.pointee.free.first == nil { registry.pointee.addSlab() }
+    if registry.pointee.free.count == 0 { registry.pointee.addSlab() }
     for _ in 0..<(localLimit / 2) {
       guard let g = registry.pointee.free.pop() else { break }
       list.push(g)

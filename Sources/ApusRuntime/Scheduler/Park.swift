@@ -134,7 +134,7 @@ public enum Park {
       makeRunnable(g)
       runnable.append(g)
     }
-    GlobalQueue.put(runnable)
+    GlobalQueue.put(&runnable)
     Spinning.wakeIfIdle()
   }
 

@@ -116,14 +116,12 @@ struct OwnerQueue {
         continue
       }
       // The entries below the new head are the holder's alone until it moves `tail` past them again.
-      var batch = GQueue()
-      // Over `Int`: in a debug build a range of anything else allocates, which nobody may here.
-      for i in 0..<Int(half) {
-        let bits = p.pointee.queue.ring[(Int(h) &+ i) & 255].load(ordering: .relaxed)
-        batch.append(GRef(bitPattern: bits).unsafelyUnwrapped)
-      }
-      batch.append(g)
-      GlobalQueue.put(batch)
+      GlobalQueue.put(
+        Int(half),
+        { i in
+          let bits = p.pointee.queue.ring[(Int(h) &+ i) & 255].load(ordering: .relaxed)
+          return GRef(bitPattern: bits).unsafelyUnwrapped
+        }, andThen: g)
       return
     }
   }
@@ -174,13 +172,18 @@ struct OwnerQueue {
       if p.pointee.queue.head.compareExchange(
         expected: h, desired: h &+ 1, successOrdering: .releasing, failureOrdering: .relaxed
       ).exchanged {
+        // The one after it may lie in the cache of the processor that made it ready, or that this queue was stolen from.
+        if h &+ 1 != t {
+          let after = p.pointee.queue.ring[Int((h &+ 1) & 255)].load(ordering: .relaxed)
+          GRef(bitPattern: after)?.prefetchToWrite()
+        }
         return GRef(bitPattern: bits).unsafelyUnwrapped
       }
     }
   }
 
   /// Takes everything, for a P that is put away.
-  func drain(into queue: inout GQueue) {
+  func drain(into queue: inout SharedQueue) {
     while let taken = take() { queue.append(taken.g) }
   }
 

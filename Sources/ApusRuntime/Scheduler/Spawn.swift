@@ -12,6 +12,7 @@ public enum Spawn {
     if let p = m.pointee.p {
       if p.pointee.freeG.count == 0 { GoroutineRegistry.refill(&p.pointee.freeG, on: m) }
       g = p.pointee.freeG.pop().unsafelyUnwrapped
+      p.pointee.freeG.prefetchNext()
       if p.pointee.nextID == p.pointee.lastID { takeIDs(p) }
       g.pointee.head.id = p.pointee.nextID
       p.pointee.nextID &+= 1

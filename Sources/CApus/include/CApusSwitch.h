@@ -75,6 +75,17 @@ static inline __attribute__((always_inline)) void apus_prefetch(uintptr_t addres
   __builtin_prefetch((const void *)(address + 64), 1, 3);
 }
 
+/// The same for lines that will be written, and may lie in another processor's cache: they are its no longer.
+static inline __attribute__((always_inline)) void apus_prefetch_to_write(uintptr_t address) {
+#if defined(__x86_64__)
+  // Not the builtin: it gives the instruction for reading where the compiler must not suppose this one, which processors
+  // without it take for nothing.
+  __asm__ volatile("prefetchw (%0)\n\tprefetchw 64(%0)" : : "r"(address));
+#else
+  apus_prefetch(address);
+#endif
+}
+
 /// Tells the processor that this is a spin loop.
 static inline __attribute__((always_inline)) void apus_spin_hint(void) {
 #if defined(__x86_64__)
