@@ -8,6 +8,46 @@ public struct Metric: Sendable {
     case integer(UInt64)
     /// The same where it may lie between two integers.
     case real(Double)
+    /// How often there was which amount.
+    case histogram(Histogram)
+  }
+
+  /// A distribution (Go's `metrics.Float64Histogram`): how often an amount was in which range.
+  public struct Histogram: Sendable, Hashable {
+    /// How many amounts were in each range, since the start of the process.
+    public let counts: [UInt64]
+    /// Where the ranges begin, in the metric's unit, and where the last one ends: one more than `counts`. An amount is in
+    /// range `i` if it is `bounds[i]` or more, and less than `bounds[i + 1]`. The first bound is minus infinity, the last
+    /// one infinity.
+    public let bounds: [Double]
+
+    /// How many amounts there were.
+    public var total: UInt64 { counts.reduce(0, &+) }
+
+    /// An amount below which the `fraction`, from 0 to 1, of all amounts are: the upper bound of the range in which it lies,
+    /// or of the last range the lower one. Nil where there is none at all. A fraction outside of these counts as the nearer
+    /// of them.
+    public func quantile(_ fraction: Double) -> Double? {
+      let total = total
+      if total == 0 { return nil }
+      let wanted = max((Double(total) * min(max(fraction, 0), 1)).rounded(.up), 1)
+      var sum: UInt64 = 0
+      for (index, count) in counts.enumerated() {
+        sum &+= count
+        if Double(sum) >= wanted { return bounds[index + 1].isFinite ? bounds[index + 1] : bounds[index] }
+      }
+      return bounds[bounds.count - 2]
+    }
+
+    /// Of a duration: `counts` as `TimeHistogram` has them.
+    init(durations counts: [UInt64]) {
+      self.counts = counts
+      bounds = Self.durationBounds
+    }
+
+    /// In seconds, which are not negative but for what a clock may do.
+    private static let durationBounds: [Double] =
+      [-.infinity] + (1..<TimeHistogram.count).map { Double(TimeHistogram.start(of: $0)) / 1e9 } + [.infinity]
   }
 
   /// A path and a unit: `/sched/goroutines:goroutines`. Go's where Go has the same figure; below `/apus` what Go has not.
@@ -37,6 +77,7 @@ extension Runtime {
   private static var schedulerMetrics: [Metric] {
     let figures = SchedulerFigures.now()
     let census = GoroutineCensus.now()
+    let times = SchedulerTimes.now()
     let worst = Double(figures.worstStopTheWorld) / 1e9
     return [
       Metric(
@@ -97,8 +138,26 @@ extension Runtime {
         "/sched/goroutines:goroutines", .integer(UInt64(figures.goroutines)),
         "Goroutines that live."),
       Metric(
+        "/sched/latencies:seconds", .histogram(.init(durations: times.latencies)), isCumulative: true,
+        "How long goroutines were ready before they ran: a sample of one in \(SchedulerTimes.samplePeriod)."),
+      Metric(
+        "/sched/pauses/stopping/gc:seconds", .histogram(.init(durations: times.collectorsStopping)), isCumulative: true,
+        "How long it took from asking the world to stop for a collection until it stood still."),
+      Metric(
+        "/sched/pauses/stopping/other:seconds", .histogram(.init(durations: times.othersStopping)), isCumulative: true,
+        "The same where it was not for a collection."),
+      Metric(
+        "/sched/pauses/total/gc:seconds", .histogram(.init(durations: times.collectorsTotal)), isCumulative: true,
+        "How long it took from asking the world to stop for a collection until it went on."),
+      Metric(
+        "/sched/pauses/total/other:seconds", .histogram(.init(durations: times.othersTotal)), isCumulative: true,
+        "The same where it was not for a collection."),
+      Metric(
         "/sched/threads/total:threads", .integer(UInt64(figures.threads)),
         "Threads of the runtime."),
+      Metric(
+        "/sync/mutex/wait/total:seconds", .real(Double(times.mutexWait) / 1e9), isCumulative: true,
+        "How long goroutines have waited for a mutex, by what a sample of them says."),
     ]
   }
 }

@@ -35,6 +35,8 @@ public struct SchedulerStatistics: Sendable {
   public let syscallRetakes: UInt64
   /// The longest time from asking the world to stop until it stood still.
   public let worstStopTheWorld: Duration
+  /// How long goroutines were ready before they ran, in seconds: a sample, taken from every goroutine in turn.
+  public let latencies: Metric.Histogram
 
   init(_ figures: SchedulerFigures) {
     threads = figures.threads
@@ -53,6 +55,7 @@ public struct SchedulerStatistics: Sendable {
     untoldBlocks = figures.untoldBlocks
     syscallRetakes = figures.syscallRetakes
     worstStopTheWorld = .nanoseconds(figures.worstStopTheWorld)
+    latencies = Metric.Histogram(durations: SchedulerTimes.now().latencies)
   }
 }
 

@@ -7,7 +7,8 @@
   ///     MetricsSystem.bootstrap(backend)
   ///     let stop = RuntimeMetrics().record(every: .seconds(10))
   ///
-  /// A metric becomes a meter, one that is cumulative a counter. `/sched/goroutines:goroutines` is labelled
+  /// A metric becomes a meter, one that is cumulative a counter, and a distribution several (`_bucket` with a dimension
+  /// `le`, and `_count`: a histogram of Prometheus without its sum). `/sched/goroutines:goroutines` is labelled
   /// `apus_sched_goroutines_goroutines`, and `/apus/sched/steals:steals` `apus_sched_steals_steals_total`: as Go's collector
   /// for Prometheus does it.
   public final class RuntimeMetrics: Sendable {
@@ -15,6 +16,8 @@
       case meter(Meter)
       /// And what it was when it was last read.
       case counter(Counter, UInt64)
+      case amount(FloatingPointCounter, Double)
+      case histogram(HistogramCounters)
     }
 
     private let prefix: String
@@ -68,8 +71,17 @@
 
     private func makeInstrument(_ metric: Metric) -> Instrument {
       let label = label(of: metric)
-      if metric.isCumulative { return .counter(Counter(label: label, dimensions: dimensions, factory: factory), 0) }
-      return .meter(Meter(label: label, dimensions: dimensions, factory: factory))
+      switch metric.value {
+      case .histogram(let histogram):
+        return .histogram(
+          HistogramCounters(label: label, bounds: histogram.bounds, dimensions: dimensions, factory: factory))
+      case .integer where metric.isCumulative:
+        return .counter(Counter(label: label, dimensions: dimensions, factory: factory), 0)
+      case .real where metric.isCumulative:
+        return .amount(FloatingPointCounter(label: label, dimensions: dimensions, factory: factory), 0)
+      case .integer, .real:
+        return .meter(Meter(label: label, dimensions: dimensions, factory: factory))
+      }
     }
 
     private func record(_ value: Metric.Value, _ instrument: Instrument) -> Instrument {
@@ -81,7 +93,14 @@
         guard number > last else { break }
         counter.increment(by: number - last)
         return .counter(counter, number)
-      case (.counter, .real): break
+      case (.amount(let counter, let last), .real(let number)):
+        guard number > last else { break }
+        counter.increment(by: number - last)
+        return .amount(counter, number)
+      case (.histogram(var counters), .histogram(let histogram)):
+        counters.record(histogram.counts)
+        return .histogram(counters)
+      case (.meter, .histogram), (.counter, _), (.amount, _), (.histogram, _): break
       }
       return instrument
     }
@@ -90,6 +109,7 @@
       var path = metric.name[...]
       if path.hasPrefix("/apus/") { path = path.dropFirst("/apus".count) }
       let words = String(path.map { $0 == "/" || $0 == "-" || $0 == ":" ? "_" : $0 })
+      if case .histogram = metric.value { return prefix + words }
       return prefix + words + (metric.isCumulative ? "_total" : "")
     }
   }

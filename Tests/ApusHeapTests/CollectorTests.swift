@@ -142,8 +142,8 @@ extension ManagedHeapTests {
     @Test func everyCycleHasItsStamp() {
       // What a state that was just written has besides: nothing.
       for cycle: UInt32 in [0, 1, 0xff_fffe, 0xff_ffff, 0x100_0000, .max] {
-        #expect(G.scanStamp(cycle: cycle) & ~G.statusMask != 0)
-        #expect(G.scanStamp(cycle: cycle) & G.statusMask == 0)
+        #expect(G.scanStamp(cycle: cycle) & G.scanMask != 0)
+        #expect(G.scanStamp(cycle: cycle) & ~G.scanMask == 0)
         #expect(G.scanStamp(cycle: cycle) != G.scanStamp(cycle: cycle &+ 1) || cycle == .max)
       }
     }

@@ -10,8 +10,11 @@
       let backend = TestMetrics()
       RuntimeMetrics(dimensions: [("instance", "a")], factory: backend).record()
       let metrics = Runtime.metrics
+      let distributions = metrics.filter { if case .histogram = $0.value { true } else { false } }
+      #expect(distributions.count >= 5)
       #expect(backend.meters.count == metrics.filter { !$0.isCumulative }.count)
-      #expect(backend.counters.count == metrics.filter(\.isCumulative).count)
+      // Of each distribution eight buckets and a count, instead of one.
+      #expect(backend.counters.count == metrics.filter(\.isCumulative).count + distributions.count * 8)
       let procs = try backend.expectMeter("apus_sched_gomaxprocs_threads", [("instance", "a")])
       #expect(procs.lastValue == Double(Runtime.maxProcs))
       let steals = try backend.expectCounter("apus_sched_steals_steals_total", [("instance", "a")])
@@ -41,6 +44,24 @@
         return
       }
       #expect(created.totalValue <= Int64(now))
+    }
+
+    /// The counter of a bound has everything below it.
+    @Test func distributionsHaveBuckets() throws {
+      let backend = TestMetrics()
+      let metrics = RuntimeMetrics(factory: backend)
+      // So that there is a sample.
+      let group = WaitGroup()
+      for _ in 0..<20_000 { group.go { Goroutine.yield() } }
+      group.wait()
+      metrics.record()
+      let label = "apus_sched_latencies_seconds"
+      let count = try backend.expectCounter(label + "_count").totalValue
+      #expect(count > 0)
+      #expect(try backend.expectCounter(label + "_bucket", [("le", "+Inf")]).totalValue == count)
+      let bounds = ["6.4e-08", "6.4e-07", "7.168e-06", "8.192e-05"]
+      let sums = try bounds.map { try backend.expectCounter(label + "_bucket", [("le", $0)]).totalValue }
+      #expect(sums == sums.sorted() && sums.last ?? 0 <= count)
     }
 
     @Test func labelsTakeThePrefix() throws {

@@ -15,7 +15,7 @@ enum FakeRecords {
 
   static func processor() -> PRef {
     let p = PRef.allocate(capacity: 1)
-    p.initialize(to: P(id: -1, stackOrder: 18))
+    p.initialize(to: P(id: -1, stackOrder: 18, room: PersistentMemory.map(bytes: TimeHistogram.size)))
     return p
   }
 }

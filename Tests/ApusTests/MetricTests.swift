@@ -54,6 +54,47 @@ import Testing
     }
   }
 
+  private static func histogram(_ name: String) throws -> Metric.Histogram {
+    guard case .histogram(let value)? = Runtime.metrics.first(where: { $0.name == name })?.value else {
+      throw CancellationError()
+    }
+    return value
+  }
+
+  /// Whoever waits for a partner parks, or the partner does: two times in each round.
+  @Test func latenciesAreSampled() throws {
+    let rounds: UInt64 = 3200
+    let before = try Self.histogram("/sched/latencies:seconds")
+    let sum = onGoroutine { () -> UInt64 in
+      let there = Channel<UInt64>()
+      let back = Channel<UInt64>()
+      go { there.forEach { back.send($0) } }
+      defer { there.close() }
+      return (0..<rounds).reduce(0) {
+        there.send($1)
+        return $0 + (back.receive() ?? 0)
+      }
+    }
+    #expect(sum == rounds * (rounds - 1) / 2)
+    let after = try Self.histogram("/sched/latencies:seconds")
+    // Of each of the two goroutines one in 64, if chance takes it, one in four: of some hundred 25, give or take four.
+    #expect(after.total >= before.total + 3)
+    #expect(Runtime.schedulerStatistics.latencies.total >= after.total)
+    #expect(after.bounds.count == after.counts.count + 1)
+    #expect(after.bounds.first == -.infinity && after.bounds.last == .infinity)
+    #expect(after.bounds == after.bounds.sorted())
+    #expect(after.quantile(0) ?? 0 <= after.quantile(1) ?? 0)
+  }
+
+  /// A dump stops the world, and not for a collection.
+  @Test func pausesAreCounted() throws {
+    let names = ["/sched/pauses/stopping/other:seconds", "/sched/pauses/total/other:seconds"]
+    let before = try names.map { try Self.histogram($0).total }
+    for _ in 0..<3 { _ = onGoroutine { Runtime.goroutineProfile() } }
+    let after = try names.map { try Self.histogram($0).total }
+    for (old, new) in zip(before, after) { #expect(new >= old + 3) }
+  }
+
   @Test func aGoroutineThatAsksRuns() {
     #expect(onGoroutine { Self.value("/sched/goroutines/running:goroutines")! } >= 1)
     #expect(Self.value("/sched/threads/total:threads")! >= 1)

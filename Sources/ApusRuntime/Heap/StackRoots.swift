@@ -61,7 +61,7 @@ enum StackRoots {
     let stamp = G.scanStamp(cycle: heap.pointee.collector.cycle.load(ordering: .relaxed))
     return HeapScopes.each { g in
       let before = g.pointee.statusWord.load(ordering: .relaxed)
-      if before & ~G.statusMask == stamp { return true }
+      if before & G.scanMask == stamp { return true }
       let status = g.pointee.status
       if status != .waiting && StoppedThreads.threadRunning(g) != nil { return true }
       if sinceClock > 16 << 10 {
@@ -74,7 +74,7 @@ enum StackRoots {
       // A thread without a P may make it runnable at this moment. It will not run before the world does, and if the stamp
       // is lost it is scanned once more.
       _ = g.pointee.statusWord.compareExchange(
-        expected: before, desired: before & G.statusMask | stamp, ordering: .acquiringAndReleasing)
+        expected: before, desired: before & ~G.scanMask | stamp, ordering: .acquiringAndReleasing)
       marker.markConservatively(from: sp, to: g.pointee.head.stack_hi)
       let size = Int(g.pointee.head.stack_hi - sp)
       bytes += size

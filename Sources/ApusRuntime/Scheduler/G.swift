@@ -20,7 +20,7 @@ public enum GStatus: UInt8 {
 /// What a goroutine record stands for.
 public enum GKind: UInt8 {
   /// A program's goroutine, counted in `Runtime.goroutineCount`.
-  case user
+  case user = 0
   /// One of the runtime's own.
   case system
   /// An M's own stack, on which the scheduler runs.
@@ -49,7 +49,8 @@ public struct G: ~Copyable {
   /// goroutine's stack. Two words where the list is swapped by libswiftCore's functions (`Exclusivity`).
   var accesses: (UInt, UInt) = (0, 0)
   let statusWord = Atomic<UInt8>(GStatus.dead.rawValue)
-  public internal(set) var kind: GKind
+  /// `kind`, and how often the goroutine has stopped running, in what is left of the byte (`Latency`).
+  let kindAndTurns: Atomic<UInt8>
   /// Above zero: a goroutine that only its own M may run, or one that has no stack yet. The direct switch tests this one
   /// byte, and leaves everything that is not zero to the scheduler loop.
   var needsCare: UInt8 = 0
@@ -75,7 +76,7 @@ public struct G: ~Copyable {
   public var waiter: Waiter
 
   init(_ address: GRef, kind: GKind) {
-    self.kind = kind
+    self.kindAndTurns = Atomic(kind.rawValue)
     self.waiter = Waiter(address)
   }
 
@@ -84,14 +85,40 @@ public struct G: ~Copyable {
     GStatus(rawValue: statusWord.load(ordering: .relaxed) & Self.statusMask).unsafelyUnwrapped
   }
 
-  /// The part of `statusWord` that is the state. The rest is the number of the collection that has scanned the goroutine's
-  /// stack since the state was written (`StackRoots`), added while the world stands still.
-  static var statusMask: UInt8 { 0b11 }
+  /// The parts of `statusWord`. The state.
+  private static var statusMask: UInt8 { 0b11 }
+  /// While it waits or is runnable: when it was made ready is, or will be, in `Waiter.readyTime`.
+  static var isTimed: UInt8 { 0b100 }
+  /// And how long it was ready is to be counted (`Latency`).
+  static var isSampled: UInt8 { 0b1000 }
+  static var marksMask: UInt8 { isTimed | isSampled }
+  /// The number of the collection that has scanned the goroutine's stack since the state was written (`StackRoots`), added
+  /// while the world stands still.
+  static var scanMask: UInt8 { 0xf0 }
 
   /// Never 0, which stands for a stack that was not scanned. A cycle does not end before each stack was scanned in it, so
-  /// a stamp is one cycle old at the most, and 63 of them are more than enough.
-  static func scanStamp(cycle: UInt32) -> UInt8 { UInt8(cycle % 63 &+ 1) << 2 }
+  /// a stamp is one cycle old at the most, and 15 of them are more than enough.
+  static func scanStamp(cycle: UInt32) -> UInt8 { UInt8(cycle % 15 &+ 1) << 4 }
 
+  /// What the record stands for.
+  var kind: GKind {
+    @inline(__always) get { unsafeBitCast(kindAndTurns.load(ordering: .relaxed) & Self.kindMask, to: GKind.self) }
+    nonmutating set {
+      kindAndTurns.store(
+        kindAndTurns.load(ordering: .relaxed) & ~Self.kindMask | newValue.rawValue, ordering: .relaxed)
+    }
+  }
+
+  private static var kindMask: UInt8 { 0b11 }
+
+  /// A goroutine of the program begins its life: the number from which it counts its turns is as good as random.
+  @inline(__always)
+  func becomeUsers() {
+    let turns = UInt8(truncatingIfNeeded: (head.id &* 0x9e37_79b9_7f4a_7c15) >> 56) & ~Self.kindMask
+    kindAndTurns.store(turns | GKind.user.rawValue, ordering: .relaxed)
+  }
+
+  /// Writes the state, and no mark.
   @inline(__always)
   func setStatus(_ status: GStatus) {
     statusWord.store(status.rawValue, ordering: .relaxed)

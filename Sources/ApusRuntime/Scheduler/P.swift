@@ -75,9 +75,13 @@ public struct P: ~Copyable {
   var timers = TimerHeap()
   /// Written by the holder inside sections, and by whoever has stopped the world.
   public var heap = HeapCache()
+  /// How long goroutines were ready before they ran on this P (`Latency`). Here, as the lines above are in order.
+  let latencies: TimeHistogram
 
-  init(id: Int32, stackOrder: UInt8) {
+  /// `room`: `TimeHistogram.size` zeroed bytes.
+  init(id: Int32, stackOrder: UInt8, room: UnsafeMutableRawPointer) {
     self.id = id
+    self.latencies = TimeHistogram(in: room)
     self.queue = RunQueue()
     self.stacks = StackCache(order: stackOrder)
   }

@@ -13,10 +13,53 @@ public enum Park {
   public static func park(_ reason: WaitReason, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
+    if Latency.isSample(g) {
+      parkTimed(reason, unlocking: lock)
+    } else {
+      wait(reason, GStatus.waiting.rawValue, g, m, unlocking: lock)
+    }
+  }
+
+  /// The same for a goroutine that waits in several queues at once: releases all the frame's locks.
+  @inline(never)
+  public static func park(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
+    let m = currentMOrNil().unsafelyUnwrapped
+    let g = m.currentG
+    if Latency.isSample(g) {
+      parkTimed(reason, unlockingAll: frame)
+    } else {
+      wait(reason, GStatus.waiting.rawValue, g, m, unlockingAll: frame)
+    }
+  }
+
+  /// A wait of which it is to be known how long it lasts, or how long the goroutine is ready after it.
+  @inline(never)
+  private static func parkTimed(_ reason: WaitReason, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
+    let m = currentMOrNil().unsafelyUnwrapped
+    let g = m.currentG
+    let timing = WaitTiming(reason)
+    wait(reason, timing.status, g, m, unlocking: lock)
+    timing.end(of: g)
+  }
+
+  @inline(never)
+  private static func parkTimed(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
+    let m = currentMOrNil().unsafelyUnwrapped
+    let g = m.currentG
+    let timing = WaitTiming(reason)
+    wait(reason, timing.status, g, m, unlockingAll: frame)
+    timing.end(of: g)
+  }
+
+  /// `status`: waiting, perhaps with marks (`Latency`).
+  @inline(__always)
+  private static func wait(
+    _ reason: WaitReason, _ status: UInt8, _ g: GRef, _ m: MRef, unlocking lock: UnsafeMutablePointer<RuntimeLock>
+  ) {
     assert(g.pointee.status == .running, "a goroutine parks that does not run")
     assert(m.pointee.isForeign || g != m.g0, "the scheduler's own stack parks")
     g.pointee.waitReason = reason
-    g.pointee.setStatus(.waiting)
+    g.pointee.statusWord.store(status, ordering: .relaxed)
     if m.pointee.isForeign {
       ForeignThread.wait(g, on: m) { lock.pointee.unlock(m) }
       return
@@ -27,14 +70,13 @@ public enum Park {
     Schedule.leave(g, on: m)
   }
 
-  /// The same for a goroutine that waits in several queues at once: releases all the frame's locks.
-  @inline(never)
-  public static func park(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
-    let m = currentMOrNil().unsafelyUnwrapped
-    let g = m.currentG
+  @inline(__always)
+  private static func wait(
+    _ reason: WaitReason, _ status: UInt8, _ g: GRef, _ m: MRef, unlockingAll frame: UnsafeMutablePointer<SelectFrame>
+  ) {
     assert(g.pointee.status == .running, "a goroutine parks that does not run")
     g.pointee.waitReason = reason
-    g.pointee.setStatus(.waiting)
+    g.pointee.statusWord.store(status, ordering: .relaxed)
     if m.pointee.isForeign {
       ForeignThread.wait(g, on: m) { frame.unlockAll(m) }
       return
@@ -68,9 +110,9 @@ public enum Park {
 
   @inline(never)
   public static func ready(_ g: GRef, on m: MRef) {
-    assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
-    g.pointee.waitReason = .none
     if g.pointee.kind == .foreign {
+      assert(g.pointee.status == .waiting, "ready of a foreign thread that does not wait")
+      g.pointee.waitReason = .none
       ForeignThread.wake(g)
       return
     }
@@ -78,7 +120,7 @@ public enum Park {
     // It will run soon, and its stack may have left the caches long ago: what the switch reads comes meanwhile.
     apus_prefetch(g.pointee.head.sp)
     if Trace.isOn { Trace.unblock(g, on: m) }
-    g.pointee.setStatus(.runnable)
+    Latency.makeReadyAfterWait(g)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
     } else {
@@ -102,14 +144,6 @@ public enum Park {
     }
   }
 
-  /// What is done to each goroutine of a batch before it is queued.
-  @inline(__always)
-  private static func makeRunnable(_ g: GRef) {
-    assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
-    g.pointee.waitReason = .none
-    g.pointee.setStatus(.runnable)
-  }
-
   /// Makes all of `batch` runnable, in order, at the end of the queue of the P that `m` has. None is a foreign thread's.
   /// The caller looks for a goroutine to run next: a single one that nothing comes before is its own, and wakes nobody.
   static func ready(_ batch: inout GQueue, on m: MRef) {
@@ -117,7 +151,7 @@ public enum Park {
     let isNext = batch.count == 1 && queue.isEmpty && GlobalQueue.isEmpty
     while let g = batch.removeFirst() {
       if Trace.isOn { Trace.unblock(g, on: m) }
-      makeRunnable(g)
+      Latency.makeReadyAfterWait(g)
       queue.putLast(g)
     }
     // One thread is enough: it wakes the next when it has found something.
@@ -131,7 +165,7 @@ public enum Park {
     var runnable = GQueue()
     while let g = batch.removeFirst() {
       if Trace.isOn { Trace.unblock(g, on: currentM()) }
-      makeRunnable(g)
+      Latency.makeReadyAfterWait(g)
       runnable.append(g)
     }
     GlobalQueue.put(&runnable)
@@ -158,7 +192,7 @@ public enum Park {
       }
     }
     if Trace.isOn { apus_trace_go_yield(m.cM) }
-    g.pointee.setStatus(.runnable)
+    Latency.makeReady(g)
     m.pointee.afterG = g
     // A goroutine that keeps its thread goes through the scheduler loop, which may give the P away before it looks at
     // the local queue: the global queue is where anybody finds it.

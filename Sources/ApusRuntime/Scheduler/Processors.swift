@@ -21,7 +21,7 @@ enum Processors {
     p.pointee.status = .running
     m.pointee.p = p
     if Trace.isOn { apus_trace_given(m.cM, p.cHead) }
-    m.currentG.pointee.setStatus(.running)
+    Latency.makeRunning(m.currentG, on: p)
     p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     let tick = p.pointee.schedTick &+ 1
     p.pointee.sliceTick.store(tick, ordering: .relaxed)
@@ -123,8 +123,11 @@ enum Processors {
   static func resize(to count: Int, for m: MRef, needsP: Bool) -> (withWork: PRef?, resumed: MRef?) {
     let old = Int(sched.pointee.maxProcs.load(ordering: .relaxed))
     for index in 0..<count where sched.pointee.allP[index] == nil {
-      let p = PersistentMemory.map(bytes: MemoryLayout<P>.size).bindMemory(to: P.self, capacity: 1)
-      p.initialize(to: P(id: Int32(index), stackOrder: sched.pointee.stackPools.defaultOrder))
+      let size = (MemoryLayout<P>.size + 63) & ~63
+      let memory = PersistentMemory.map(bytes: size + TimeHistogram.size)
+      let p = memory.bindMemory(to: P.self, capacity: 1)
+      p.initialize(
+        to: P(id: Int32(index), stackOrder: sched.pointee.stackPools.defaultOrder, room: memory + size))
       LayoutCheck.check(p)
       sched.pointee.allP[index] = p
       sched.pointee.processorsMade.store(Int32(index + 1), ordering: .releasing)
@@ -185,7 +188,7 @@ enum Processors {
     if Trace.isOn { apus_trace_detached(owner.cM) }
     owner.pointee.words.claim.store(Claim.value(.lost), ordering: .releasing)
     owner.pointee.words.stopped.store(UInt32(APUS_STOPPED_FOR_P), ordering: .releasing)
-    owner.currentG.pointee.setStatus(.runnable)
+    Latency.makeReady(owner.currentG)
     sched.pointee.preempted.append(owner)
   }
 

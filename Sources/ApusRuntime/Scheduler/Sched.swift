@@ -138,6 +138,12 @@ public struct Sched: ~Copyable {
   /// The managed heap.
   var heap = Heap()
 
+  // Statistics, behind what is read at every turn.
+  /// How long the world took to stand still, and how long until it went on. Written under `world`.
+  let pauses = StopTheWorld.Pauses()
+  /// How long goroutines have waited for locks, in nanoseconds, by what the samples say (`WaitTiming`).
+  let mutexWait = Atomic<Int64>(0)
+
   /// The largest value of GOMAXPROCS.
   static var processorLimit: Int { Knobs.maximumProcessors }
 

@@ -90,11 +90,11 @@ enum Schedule {
   @inline(__always)
   static func begin(_ g: GRef, on m: MRef) {
     assert(g.pointee.status == .runnable, "a goroutine is run that is not runnable")
-    g.pointee.setStatus(.running)
+    let p = m.pointee.p.unsafelyUnwrapped
+    Latency.makeRunning(g, on: p)
     if Trace.isOn { Trace.start(g, on: m) }
     // What was asked of the one before.
     if m.pointee.words.preempt.load(ordering: .relaxed) != 0 { m.pointee.words.preempt.store(0, ordering: .relaxed) }
-    let p = m.pointee.p.unsafelyUnwrapped
     p.pointee.switches.store(p.pointee.switches.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
 

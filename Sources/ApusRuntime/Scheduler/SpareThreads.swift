@@ -70,6 +70,7 @@ enum SpareThreads {
       sched.pointee.lock.unlock(m)
     } else {
       if sched.pointee.head.successor.load(ordering: .relaxed) == nil, let next = StoppedThreads.takeSuccessor() {
+        // The handler that gives it a P counts no sample: that is left out.
         next.currentG.pointee.setStatus(.running)
         sched.pointee.head.successor.store(next, ordering: .releasing)
       }

@@ -21,7 +21,7 @@ public enum Spawn {
       g = allocateWithoutP(m)
     }
     assert(g.pointee.status == .dead, "a goroutine record on the free list that lives")
-    g.pointee.kind = .user
+    g.pointee.becomeUsers()
     g.pointee.needsCare = G.hasNoStack
     g.pointee.stackOrder = stackOrder == 0 ? sched.pointee.stackPools.defaultOrder : stackOrder
     g.pointee.creator = m.currentG.pointee.head.id
@@ -47,7 +47,7 @@ public enum Spawn {
   public static func submit(_ g: GRef) {
     let m = acquireM()
     if Trace.isOn { Trace.create(g, on: m) }
-    g.pointee.setStatus(.runnable)
+    Latency.makeReady(g)
     if let p = m.pointee.p {
       OwnerQueue(p).putNext(g)
     } else {

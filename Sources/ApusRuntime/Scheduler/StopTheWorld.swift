@@ -26,6 +26,34 @@ enum StopTheWorld {
     fileprivate func includes(_ g: GRef) -> Bool { self == .everything || g.pointee.isInHeapScope }
   }
 
+  /// How long goroutines stood still, for the collector and for everybody else: until all did, and until they went on. Who
+  /// has `Sched.world` records.
+  struct Pauses: ~Copyable {
+    let collectorsStopping: TimeHistogram
+    let collectorsTotal: TimeHistogram
+    let othersStopping: TimeHistogram
+    let othersTotal: TimeHistogram
+
+    init() {
+      let size = TimeHistogram.size
+      let memory = PersistentMemory.map(bytes: 4 * size)
+      collectorsStopping = TimeHistogram(in: memory)
+      collectorsTotal = TimeHistogram(in: memory + size)
+      othersStopping = TimeHistogram(in: memory + 2 * size)
+      othersTotal = TimeHistogram(in: memory + 3 * size)
+    }
+
+    fileprivate func record(_ extent: Extent, stopping: Int64, total: Int64) {
+      if extent == .references {
+        collectorsStopping.record(stopping)
+        collectorsTotal.record(total)
+      } else {
+        othersStopping.record(stopping)
+        othersTotal.record(total)
+      }
+    }
+  }
+
   /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
   /// stops one, since it might hold the lock of malloc, which the report needs. For the same reason those that were stopped
   /// go on, without a P, until they come to use the runtime. It is never taken back: whoever stops the world or starts it
@@ -63,6 +91,7 @@ enum StopTheWorld {
     }
     body(m)
     start(m)
+    sched.pointee.pauses.record(extent, stopping: took, total: Clock.nanotime() &- asked)
     if isTraced && Trace.isOn { apus_trace_stop_end(m.cM) }
     releaseM(m)
     sched.pointee.world.release()

@@ -66,7 +66,7 @@ enum StoppedThreads {
 
   /// `m` comes back from the kernel. The caller holds `Sched.lock`, and has found no idle P.
   static func enqueueReturning(_ m: MRef) {
-    m.currentG.pointee.setStatus(.runnable)
+    Latency.makeReady(m.currentG)
     if Trace.isOn { apus_trace_queued(m.cM) }
     sched.pointee.returning.append(m)
   }
@@ -116,7 +116,7 @@ enum StoppedThreads {
   /// Gives the stopped thread of `m` a P that nobody has, or puts it into the queue of the preempted: at its end, or in
   /// front, where it was before, or where its turn is not over. The caller holds `Sched.lock`.
   static func enqueue(_ m: MRef, inFront: Bool = false) {
-    m.currentG.pointee.setStatus(.runnable)
+    Latency.makeReady(m.currentG)
     if Trace.isOn { apus_trace_queued(m.cM) }
     if !StopTheWorld.isStopping, let p = IdleLists.takeFreeP() {
       Processors.give(p, to: m)

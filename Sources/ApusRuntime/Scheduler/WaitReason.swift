@@ -21,6 +21,9 @@ public enum WaitReason: UInt8 {
   case forceCollectionIdle
   case collectionWait
 
+  /// It waits for a lock (Go's `isMutexWait`).
+  var isMutexWait: Bool { self == .mutexLock || self == .rwMutexReadLock || self == .rwMutexLock }
+
   /// Go's words for it.
   package var text: StaticString {
     switch self {

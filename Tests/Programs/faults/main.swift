@@ -94,6 +94,10 @@ case "echo":
   echo()
 case "cpu-profile":
   writeCPUProfile(to: CommandLine.arguments[2])
+case "latencies":
+  printLatencies()
+case "mutex-wait":
+  printMutexWait()
 case let other where runDeadlock(other, Int(integer(2))) || runWaits(other):
   break
 default:
