@@ -4,16 +4,15 @@
 // It walks by frame pointers, within the bounds of the stack: the tables' reader takes a lock of the loader, which what was
 // interrupted may hold. So who is met in a function that keeps none, as libc's do, may lack a caller.
 //
-// Handlers run on many threads at once. A place in the table is taken by a compare-exchange of its hash, and is filled by
-// who has taken it; the others only count. The table is read when no handler runs any more: `end` clears `is_on` and then
-// waits for `sampling`, a handler raises `sampling` and then reads `is_on`, so one sees the other.
+// Handlers run on many threads at once; the table (samples.c) can bear that. It is given back when no handler runs any more:
+// `end` clears `is_on` and then waits for `sampling`, a handler raises `sampling` and then reads `is_on`, so one sees the
+// other.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -22,17 +21,8 @@
 #include "CApus.h"
 #include "CApusSignals.h"
 
-typedef struct {
-  /// Of the stack, never 0; 0 for a free place.
-  _Atomic uint64_t hash;
-  _Atomic uint64_t periods;
-  apus_frames frames;
-} place;
-
-enum { PLACES = 1 << 14, LONGEST_PROBE = 64 };
-
-static place *places;
-static _Atomic uint64_t lost;
+// Of each stack the periods are counted for which a thread was there.
+static apus_samples *samples;
 static _Atomic bool is_on;
 static _Atomic int sampling;
 // What SIGPROF did before. Written before the handler is there, and never again.
@@ -40,29 +30,6 @@ static struct sigaction previous;
 static bool is_installed;
 // What comes with the signal of a timer of ours.
 static const char mark;
-
-static uint64_t hash_of(const apus_frames *frames) {
-  uint64_t hash = frames->count;
-  for (size_t i = 0; i < frames->count; i++) hash = (hash ^ frames->pcs[i]) * 0x100000001b3u;
-  hash ^= hash >> 29;
-  return hash != 0 ? hash : 1;
-}
-
-static void count(const apus_frames *frames, uint64_t periods) {
-  uint64_t hash = hash_of(frames);
-  for (size_t n = 0; n < LONGEST_PROBE; n++) {
-    place *here = &places[(hash + n) % PLACES];
-    uint64_t found = atomic_load(&here->hash);
-    if (found == 0 && atomic_compare_exchange_strong(&here->hash, &found, hash)) {
-      here->frames = *frames;
-      found = hash;
-    }
-    if (found != hash) continue;
-    atomic_fetch_add(&here->periods, periods);
-    return;
-  }
-  atomic_fetch_add(&lost, periods);
-}
 
 static bool is_on_stack(const apus_g_head *g, uintptr_t sp) {
   return g != NULL && g->stack_hi != 0 && sp >= g->stack_lo && sp < g->stack_hi;
@@ -83,7 +50,7 @@ static void sample(const void *ucontext, uint64_t periods) {
     apus_unwind_frames(pc, fp, sp, g->stack_hi, &frames);
   else
     apus_unwind_frames(pc, 0, 0, 0, &frames);
-  count(&frames, periods);
+  apus_samples_add(samples, &frames, periods, 0);
 }
 
 static void on_sample(int signal, siginfo_t *info, void *data) {
@@ -114,9 +81,8 @@ int apus_profile_begin(void) {
     if (sigaction(SIGPROF, NULL, &previous) < 0 || sigaction(SIGPROF, &action, NULL) < 0) return -errno;
     is_installed = true;
   }
-  places = apus_mmap(PLACES * sizeof(place));
-  if (places == NULL) return -ENOMEM;
-  atomic_store(&lost, 0);
+  samples = apus_samples_new();
+  if (samples == NULL) return -ENOMEM;
   atomic_store(&is_on, true);
   return 0;
 }
@@ -143,16 +109,9 @@ void apus_profile_end(void) {
   while (atomic_load(&sampling) != 0) sched_yield();
 }
 
-size_t apus_profile_capacity(void) { return PLACES; }
-
-const apus_frames *apus_profile_stack(size_t index, uint64_t *periods) {
-  *periods = atomic_load(&places[index].periods);
-  return *periods != 0 ? &places[index].frames : NULL;
-}
-
-uint64_t apus_profile_lost(void) { return atomic_load(&lost); }
+const apus_samples *apus_profile_samples(void) { return samples; }
 
 void apus_profile_release(void) {
-  apus_munmap(places, PLACES * sizeof(place));
-  places = NULL;
+  apus_samples_free(samples);
+  samples = NULL;
 }

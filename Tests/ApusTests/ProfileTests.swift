@@ -1,4 +1,5 @@
-import Apus
+@testable import Apus
+@testable import ApusRuntime
 import Glibc
 import Testing
 
@@ -52,6 +53,13 @@ private struct Message {
 private func waitForProfile(_ channel: Channel<Int>, _ ready: WaitGroup) -> Int {
   ready.done()
   return (channel.receive() ?? 0) + 1
+}
+
+/// Counts so many waits of a microsecond each.
+@inline(never)
+private func countShortWaits(_ count: Int) {
+  let g = currentM().currentG
+  for _ in 0..<count { BlockProfile.count(1000, of: g) }
 }
 
 /// The CPU time of the calling thread, in nanoseconds.
@@ -123,6 +131,49 @@ private func profileTimers() -> Int {
       sums.cpu += values[1]
     }
     return sums
+  }
+
+  /// A hundred goroutines that have waited once each.
+  private static func waitAHundredTimes() -> Bool {
+    onGoroutine {
+      let channel = Channel<Int>()
+      let (ready, ended) = (WaitGroup(), WaitGroup())
+      ready.add(100)
+      for _ in 0..<100 { ended.go { _ = waitForProfile(channel, ready) } }
+      ready.wait()
+      let areWaiting = eventually { channel.waiting.receivers == 100 }
+      channel.close()
+      ended.wait()
+      return areWaiting
+    }
+  }
+
+  @Test func waitsAreCountedByStack() throws {
+    let before = try Self.sums(Runtime.blockProfile(), "waitForProfile")
+    Runtime.blockProfileRate = 1
+    #expect(Runtime.blockProfileRate == 1)
+    #expect(Self.waitAHundredTimes())
+    // Nobody waits for eighteen minutes: one in a million of these would be counted.
+    Runtime.blockProfileRate = 1 << 40
+    #expect(Self.waitAHundredTimes())
+    Runtime.blockProfileRate = -1
+    #expect(Runtime.blockProfileRate == 0)
+    #expect(Self.waitAHundredTimes())
+    let after = try Self.sums(Runtime.blockProfile(), "waitForProfile")
+    #expect(after.samples == before.samples + 100)
+    #expect(after.cpu > before.cpu)
+  }
+
+  /// One wait in eight of an eighth of the rate is counted, eightfold.
+  @Test func shortWaitsAreCountedForTheOthers() throws {
+    let before = try Self.sums(Runtime.blockProfile(), "countShortWaits")
+    Runtime.blockProfileRate = 8000
+    onGoroutine { countShortWaits(20_000) }
+    Runtime.blockProfileRate = 0
+    let after = try Self.sums(Runtime.blockProfile(), "countShortWaits")
+    // Six standard deviations.
+    #expect((17_700...22_300).contains(after.samples - before.samples))
+    #expect((17_700_000...22_300_000).contains(after.cpu - before.cpu))
   }
 
   /// CPU time, not time: whatever else the machine does.

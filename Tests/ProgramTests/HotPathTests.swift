@@ -93,6 +93,21 @@ extension Programs {
       }
     }
 
+    /// Who parks asks once whether waits are profiled, and nobody else on the hot path does.
+    @Test func profilingThatIsOffCostsOneTestAWait() throws {
+      let code = try Disassembly(of: product("apus-bench"))
+      for (parts, _) in Self.traced {
+        let instructions = code.functions(containing: parts).flatMap(\.instructions)
+        let tests = instructions.filter { $0.contains("<apus_profile_rates") }
+        let parks = parts[0].contains("ParkO4park")
+        #expect(tests.count == (parks ? 1 : 0), "\(parts): \(tests)")
+      }
+      for parts in Self.channel {
+        let instructions = code.functions(containing: parts).flatMap(\.instructions)
+        #expect(!instructions.contains { $0.contains("<apus_profile_rates") }, "\(parts)")
+      }
+    }
+
     /// What the test would say if there were such a call: a function of the program that is known to allocate.
     @Test func suchCallsAreSeen() throws {
       let code = try Disassembly(of: product("apus-bench"))

@@ -29,6 +29,48 @@ extension Programs {
       #expect(lines.output.contains("/Tests/Programs/faults/Waits.swift:"), "\(lines)")
     }
 
+    /// What `go tool pprof` says of a profile that `apus-faults` has written.
+    private func top(_ scenario: String, processors: String, _ options: [String]) throws -> String {
+      let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let file = folder.appending(path: "\(scenario).pb").path
+      let program = try run(
+        product("apus-faults"), [scenario, file], environment: inheritedEnvironment(["GOMAXPROCS": processors]))
+      #expect(program.status == 0, "\(program)")
+      let result = try run(
+        try #require(goTool), ["tool", "pprof", "-top", "-cum", "-nodefraction=0"] + options + [file],
+        timeout: .seconds(300))
+      #expect(result.status == 0, "\(result)")
+      return result.output
+    }
+
+    /// The fourth column: a function with all that it calls.
+    private func sum(of function: String, in output: String) -> String? {
+      let line = output.split(separator: "\n").first { $0.contains(" apus_faults.\(function)(") }
+      return line.flatMap { $0.split(separator: " ").dropFirst(3).first.map(String.init) }
+    }
+
+    private static let waits = [
+      "blockedReceive", "blockedSend", "blockedSelect", "blockedLock", "blockedRead", "blockedWrite", "blockedJoin",
+      "blockedCondition", "blockedAcquire",
+    ]
+
+    /// Each wait is in it; sleeping is none.
+    @Test(arguments: ["1", "2", "8"]) func goOpensAProfileOfWaits(processors: String) throws {
+      let delays = try top("block-profile", processors: processors, ["-lines"])
+      #expect(delays.contains("Type: delay\n"), "\(delays)")
+      #expect(delays.contains("/Tests/Programs/faults/Contention.swift:"), "\(delays)")
+      let counts = try top("block-profile", processors: processors, ["-sample_index=contentions"])
+      #expect(counts.contains("Type: contentions\n"), "\(counts)")
+      for function in Self.waits {
+        let count = sum(of: function, in: counts).flatMap { Int($0) } ?? 0
+        // A lock that was free again when somebody had been woken for it is waited for once more.
+        #expect((1...3).contains(count), "\(function): \(counts)")
+      }
+      #expect(!counts.contains("sleepMeanwhile"), "\(counts)")
+    }
+
     @Test func goOpensAProfileOfCPUTime() throws {
       let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -32,9 +32,9 @@ extension Runtime {
       of: [samples, cpu], every: UInt64(result.period), cpu, program: CommandLine.arguments.first ?? "")
     var lookup = FrameLookup()
     for sample in result.samples.sorted(by: {
-      ($0.periods, $1.addresses.first ?? 0) > ($1.periods, $0.addresses.first ?? 0)
+      ($0.count, $1.addresses.first ?? 0) > ($1.count, $0.addresses.first ?? 0)
     }) {
-      builder.add(sample.addresses, values: [sample.periods, sample.periods * UInt64(result.period)], &lookup)
+      builder.add(sample.addresses, values: [sample.count, sample.count * UInt64(result.period)], &lookup)
     }
     lookup.close()
     if result.lost > 0 { builder.comment("\(result.lost) samples without a stack") }

@@ -25,15 +25,10 @@ package enum CPUProfiler {
   /// There is no thread, or none that may have one.
   static var noThread: Int32 { -3 }
 
-  /// A stack, by addresses inside instructions, innermost first, and for how many periods a thread was there.
-  package struct Sample {
-    package var addresses: [UInt]
-    package var periods: UInt64
-  }
-
   /// What a profile has found.
   package struct Samples {
-    package var samples: [Sample] = []
+    /// Stacks, and the number of periods for which a thread was there.
+    package var samples: [StackSample] = []
     /// How many periods there are no stacks for: there were too many different ones.
     package var lost: UInt64 = 0
     /// In nanoseconds.
@@ -61,14 +56,10 @@ package enum CPUProfiler {
     result.period = sched.pointee.profiler.period.exchange(0, ordering: .sequentiallyConsistent)
     eachThread { stopTimer($0, leaving: noTimer) }
     apus_profile_end()
-    for index in 0..<apus_profile_capacity() {
-      var periods: UInt64 = 0
-      guard let frames = apus_profile_stack(index, &periods) else { continue }
-      var copy = frames.pointee
-      let addresses = UnsafeBufferPointer(start: apus_frames_pcs(&copy), count: copy.count)
-      result.samples.append(Sample(addresses: Array(addresses), periods: periods))
+    if let samples = apus_profile_samples() {
+      result.samples = StackSample.all(of: samples)
+      result.lost = apus_samples_lost(samples)
     }
-    result.lost = apus_profile_lost()
     apus_profile_release()
     sched.pointee.profiler.isBusy.store(false, ordering: .releasing)
     return result

@@ -49,6 +49,11 @@ package struct FrameLookup: ~Copyable {
     return lines
   }
 
+  /// Whether all functions at `address`, an address inside an instruction, are the runtime's.
+  mutating func isOfRuntime(_ address: UInt) -> Bool {
+    lines(at: address).allSatisfy { line in line.function.symbol.withCString { FunctionName($0).isOfRuntime } }
+  }
+
   /// The function whose first instruction is at `address`, which may be anything; nil when there is none, or it is not
   /// the program's own.
   package mutating func function(beginningAt address: UInt) -> Line? {

@@ -13,8 +13,9 @@ public enum Park {
   public static func park(_ reason: WaitReason, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
-    if Latency.isSample(g) {
-      parkTimed(reason, unlocking: lock)
+    let isSampled = Latency.isSample(g)
+    if isSampled || BlockProfile.isOn {
+      parkTimed(reason, isSampled: isSampled, unlocking: lock)
     } else {
       wait(reason, GStatus.waiting.rawValue, g, m, unlocking: lock)
     }
@@ -25,8 +26,9 @@ public enum Park {
   public static func park(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
-    if Latency.isSample(g) {
-      parkTimed(reason, unlockingAll: frame)
+    let isSampled = Latency.isSample(g)
+    if isSampled || BlockProfile.isOn {
+      parkTimed(reason, isSampled: isSampled, unlockingAll: frame)
     } else {
       wait(reason, GStatus.waiting.rawValue, g, m, unlockingAll: frame)
     }
@@ -34,19 +36,23 @@ public enum Park {
 
   /// A wait of which it is to be known how long it lasts, or how long the goroutine is ready after it.
   @inline(never)
-  private static func parkTimed(_ reason: WaitReason, unlocking lock: UnsafeMutablePointer<RuntimeLock>) {
+  private static func parkTimed(
+    _ reason: WaitReason, isSampled: Bool, unlocking lock: UnsafeMutablePointer<RuntimeLock>
+  ) {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
-    let timing = WaitTiming(reason)
+    let timing = WaitTiming(reason, isSampled: isSampled)
     wait(reason, timing.status, g, m, unlocking: lock)
     timing.end(of: g)
   }
 
   @inline(never)
-  private static func parkTimed(_ reason: WaitReason, unlockingAll frame: UnsafeMutablePointer<SelectFrame>) {
+  private static func parkTimed(
+    _ reason: WaitReason, isSampled: Bool, unlockingAll frame: UnsafeMutablePointer<SelectFrame>
+  ) {
     let m = currentMOrNil().unsafelyUnwrapped
     let g = m.currentG
-    let timing = WaitTiming(reason)
+    let timing = WaitTiming(reason, isSampled: isSampled)
     wait(reason, timing.status, g, m, unlockingAll: frame)
     timing.end(of: g)
   }

@@ -24,6 +24,18 @@ public enum WaitReason: UInt8 {
   /// It waits for a lock (Go's `isMutexWait`).
   var isMutexWait: Bool { self == .mutexLock || self == .rwMutexReadLock || self == .rwMutexLock }
 
+  /// It waits for what another goroutine does: a block profile counts that.
+  var isForOthers: Bool {
+    switch self {
+    case .channelReceive, .channelSend, .select, .waitGroup, .semaphore, .mutexLock, .rwMutexReadLock, .rwMutexLock,
+      .conditionWait:
+      true
+    case .none, .selectNoCases, .sleep, .stoppingTheWorld, .ioWait, .sweepWait, .scavengeWait, .cleanupWait,
+      .markWorkerIdle, .forceCollectionIdle, .collectionWait:
+      false
+    }
+  }
+
   /// Go's words for it.
   package var text: StaticString {
     switch self {

@@ -20,6 +20,7 @@
 #include "CApusPreempt.h"
 #include "CApusProfile.h"
 #include "CApusReport.h"
+#include "CApusSamples.h"
 #include "CApusSwitch.h"
 #include "CApusTrace.h"
 #include "CApusUnwind.h"

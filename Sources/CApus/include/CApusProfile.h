@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "CApusUnwind.h"
+#include "CApusSamples.h"
 
 /// Gets memory for samples and installs the handler of SIGPROF, which stays; from now on it counts. 0 or a negative errno.
 int apus_profile_begin(void);
@@ -15,12 +15,8 @@ int apus_profile_timer_start(int32_t tid, int64_t period_ns);
 void apus_profile_timer_stop(int timer);
 /// No sample is counted any more when it returns. The timers have been stopped.
 void apus_profile_end(void);
-/// How many different stacks there can be.
-size_t apus_profile_capacity(void);
-/// The stack at place `index` and how many periods it was seen for; NULL where there is none. After `apus_profile_end`.
-const apus_frames *apus_profile_stack(size_t index, uint64_t *periods);
-/// How many periods have no stack, since there were too many different ones.
-uint64_t apus_profile_lost(void);
+/// What was counted: for each stack the periods for which a thread was there. After `apus_profile_end`.
+const apus_samples *apus_profile_samples(void);
 /// Gives the memory back.
 void apus_profile_release(void);
 

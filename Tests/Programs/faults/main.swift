@@ -94,6 +94,8 @@ case "echo":
   echo()
 case "cpu-profile":
   writeCPUProfile(to: CommandLine.arguments[2])
+case "block-profile":
+  writeBlockProfile(to: CommandLine.arguments[2])
 case "latencies":
   printLatencies()
 case "mutex-wait":
