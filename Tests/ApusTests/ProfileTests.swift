@@ -62,6 +62,49 @@ private func countShortWaits(_ count: Int) {
   for _ in 0..<count { BlockProfile.count(1000, of: g) }
 }
 
+@inline(never)
+private func holdForTheOthers(_ mutex: Mutex<Int>, _ isHeld: WaitGroup, _ count: Int) -> Int {
+  mutex.withLock { value in
+    isHeld.done()
+    while mutex.word.waiters.waiterCount < count { Goroutine.yield() }
+    let end = ContinuousClock.now + .milliseconds(20)
+    while ContinuousClock.now < end { value &+= 1 }
+    return value
+  }
+}
+
+/// One goroutine holds a lock for which `count` others wait.
+private func contend(for count: Int) {
+  let mutex = Mutex(0)
+  let (isHeld, ended) = (WaitGroup(), WaitGroup())
+  isHeld.add()
+  ended.go { _ = holdForTheOthers(mutex, isHeld, count) }
+  isHeld.wait()
+  for _ in 0..<count { ended.go { mutex.withLock { $0 += 1 } } }
+  ended.wait()
+}
+
+/// Waiters that are charged for since so many nanoseconds of the clock. They stay.
+private func makeWaiters(_ times: [Int64]) -> UnsafeMutablePointer<Waiter> {
+  let waiters = UnsafeMutablePointer<Waiter>.allocate(capacity: times.count)
+  for (index, time) in times.enumerated() {
+    (waiters + index).initialize(to: Waiter(currentM().currentG))
+    waiters[index].chargedSince = time
+  }
+  return waiters
+}
+
+/// Counts so many releases for which somebody has waited for a second.
+@inline(never)
+private func countReleases(_ count: Int) {
+  let waiter = makeWaiters([Clock.nanotime() - 1_000_000_000])
+  for _ in 0..<count {
+    var charge = MutexProfile.Charge()
+    charge.add(waiter)
+    charge.count()
+  }
+}
+
 /// The CPU time of the calling thread, in nanoseconds.
 private func threadTime() -> Int64 {
   var time = timespec()
@@ -162,6 +205,52 @@ private func profileTimers() -> Int {
     let after = try Self.sums(Runtime.blockProfile(), "waitForProfile")
     #expect(after.samples == before.samples + 100)
     #expect(after.cpu > before.cpu)
+  }
+
+  /// Goroutines wait for a lock until its holder has seen them all and has held it for 20 ms more.
+  @Test func waitsForALockAreItsHoldersDoing() throws {
+    Runtime.mutexProfileFraction = 1
+    #expect(Runtime.mutexProfileFraction == 1)
+    let before = try Self.sums(Runtime.mutexProfile(), "holdForTheOthers")
+    onGoroutine { contend(for: 20) }
+    let after = try Self.sums(Runtime.mutexProfile(), "holdForTheOthers")
+    #expect(after.samples > before.samples)
+    // All twenty have waited for as long as that.
+    #expect(after.cpu - before.cpu >= 20 * 20_000_000)
+    Runtime.mutexProfileFraction = 0
+    onGoroutine { contend(for: 20) }
+    let last = try Self.sums(Runtime.mutexProfile(), "holdForTheOthers")
+    #expect(last == after)
+  }
+
+  /// One release of eight is counted, eightfold.
+  @Test func releasesAreCountedForTheOthers() throws {
+    Runtime.mutexProfileFraction = 8
+    defer { Runtime.mutexProfileFraction = 0 }
+    let before = try Self.sums(Runtime.mutexProfile(), "countReleases")
+    onGoroutine { countReleases(20_000) }
+    let after = try Self.sums(Runtime.mutexProfile(), "countReleases")
+    #expect((17_700...22_300).contains(after.samples - before.samples))
+    // Of a second each, or as much longer as the test took meanwhile.
+    #expect(after.cpu - before.cpu >= 17_700 * 1_000_000_000)
+  }
+
+  /// Those who wait on are charged for, from now on anew.
+  @Test func whoWaitsOnIsChargedForOnce() {
+    Runtime.mutexProfileFraction = 1
+    defer { Runtime.mutexProfileFraction = 0 }
+    let (delay, areAnew) = onGoroutine { () -> (Int64, Bool) in
+      let second: Int64 = 1_000_000_000
+      let now = Clock.nanotime()
+      let waiters = makeWaiters([4, 3, 2].map { now - $0 * second })
+      var charge = MutexProfile.Charge()
+      charge.add(waiters)
+      charge.add(5, first: waiters + 1, last: waiters + 2)
+      return (charge.delay / second, waiters[1].chargedSince >= now && waiters[2].chargedSince >= now)
+    }
+    // Four seconds of its own, and those of five others who have waited for two to four.
+    #expect(delay >= 4 + 5 * 3)
+    #expect(areAnew)
   }
 
   /// One wait in eight of an eighth of the rate is counted, eightfold.

@@ -71,6 +71,14 @@ extension Programs {
       #expect(!counts.contains("sleepMeanwhile"), "\(counts)")
     }
 
+    /// Ten goroutines wait for 20 ms and more for who holds the lock.
+    @Test(arguments: ["1", "2", "8"]) func goOpensAProfileOfLocks(processors: String) throws {
+      let delays = try top("mutex-profile", processors: processors, ["-unit=ms"])
+      #expect(delays.contains("Type: delay\n"), "\(delays)")
+      let delay = sum(of: "holdContended", in: delays).flatMap { Double($0.dropLast(2)) } ?? 0
+      #expect(delay >= 200, "\(delays)")
+    }
+
     @Test func goOpensAProfileOfCPUTime() throws {
       let folder = FileManager.default.temporaryDirectory.appending(path: "apus-profile-\(UUID().uuidString)")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

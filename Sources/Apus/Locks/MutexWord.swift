@@ -187,7 +187,7 @@ struct MutexWord: ~Copyable, Sendable {
       if before & Self.starving != 0 {
         // Whoever set it is counted, and sleeps or finds the lock held and will. It, or who is before it, gets the lock,
         // held already, and the rest of this slice.
-        waiters.release(1, handOff: true)
+        waiters.release(1, handOff: true, others: Int(before / Self.oneWaiter) - 1)
         return
       }
       calm.store(0, ordering: .relaxed)
@@ -232,7 +232,7 @@ struct MutexWord: ~Copyable, Sendable {
       if before & Self.starving != 0 { return tryLock() }
       let result = state.compareExchange(expected: before, desired: before | Self.woken, ordering: .relaxed)
       if result.exchanged {
-        waiters.release()
+        waiters.release(others: Int(before / Self.oneWaiter) - 1)
         return false
       }
       before = result.original

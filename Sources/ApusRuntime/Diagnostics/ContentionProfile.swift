@@ -1,7 +1,8 @@
 import CApus
 import Synchronization
 
-/// Where goroutines wait for each other: the stacks, each with how often and for how long.
+/// Where goroutines wait for each other: the stacks, each with how often and for how long. `BlockProfile` and
+/// `MutexProfile` have one each.
 ///
 /// What is counted is kept from when the profile was first switched on until the process ends, as Go does it. It lies in
 /// memory that is there before anything is counted (samples.c), so that a goroutine which has just woken, or one that

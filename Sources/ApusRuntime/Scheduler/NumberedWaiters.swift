@@ -13,6 +13,8 @@ struct NumberedWaiters: ~Copyable, @unchecked Sendable {
   @inline(__always)
   var first: UnsafeMutablePointer<Waiter>? { firstWaiter.load(ordering: .relaxed) }
 
+  var last: UnsafeMutablePointer<Waiter>? { lastWaiter.load(ordering: .relaxed) }
+
   var count: Int {
     var count = 0
     var next = first

@@ -144,6 +144,7 @@ public struct Sched: ~Copyable {
   /// How long goroutines have waited for locks, in nanoseconds, by what the samples say (`WaitTiming`).
   let mutexWait = Atomic<Int64>(0)
   let blockProfile = ContentionProfile()
+  let mutexProfile = ContentionProfile()
 
   /// The largest value of GOMAXPROCS.
   static var processorLimit: Int { Knobs.maximumProcessors }

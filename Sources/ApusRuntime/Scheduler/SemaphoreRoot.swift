@@ -61,11 +61,11 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
 
   /// Gives `units` (not negative) back: to those who wait, as far as it is enough for the first of them, else to the
   /// count. With `handOff` the caller yields to the goroutine that it woke. False, and nothing done, when the count would
-  /// pass `limit`.
+  /// pass `limit`. `others`: how many will wait on, for a profile, where the caller knows.
   @inlinable
   @inline(__always)
   @discardableResult
-  public func release(_ units: Int = 1, handOff: Bool = false) -> Bool {
+  public func release(_ units: Int = 1, handOff: Bool = false, others: Int = 0) -> Bool {
     var before = word.load(ordering: .relaxed)
     while before & 1 == 0 {
       if units > Self.limit &- (before >> 1) { return false }
@@ -74,7 +74,7 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
       if result.exchanged { return true }
       before = result.original
     }
-    return releaseToWaiters(units, handOff: handOff)
+    return releaseToWaiters(units, handOff: handOff, others: others)
   }
 
   /// How many wait; old by the time it is known (Go's `SemNwait`).
@@ -106,13 +106,24 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
       before = result.original
     }
     let waiter = m.currentG.ownWaiter
+    noteWaiting(waiter, reason, inFront: inFront)
     if inFront { waiters.prepend(waiter, units) } else { waiters.append(waiter, units) }
     Park.park(reason, unlocking: lock.pointer)
   }
 
+  /// The time from which on releases are charged with the wait of `waiter`, which is about to be queued. One that comes back
+  /// to the front takes over the first one's: the first one's is charged. Under `lock`.
+  @inline(__always)
+  private func noteWaiting(_ waiter: UnsafeMutablePointer<Waiter>, _ reason: WaitReason, inFront: Bool) {
+    waiter.pointee.chargedSince = 0
+    if !MutexProfile.isOn || !reason.isMutexWait { return }
+    let first = inFront ? waiters.first?.pointee.chargedSince ?? 0 : 0
+    waiter.pointee.chargedSince = first != 0 ? first : Clock.nanotime()
+  }
+
   @usableFromInline
   @inline(never)
-  func releaseToWaiters(_ units: Int, handOff: Bool) -> Bool {
+  func releaseToWaiters(_ units: Int, handOff: Bool, others: Int) -> Bool {
     let m = currentM()
     lock.lock(m)
     var before = word.load(ordering: .relaxed)
@@ -137,18 +148,22 @@ public struct SemaphoreRoot: ~Copyable, @unchecked Sendable {
     }
     count &+= units
     var hasGranted = false
+    var charge = MutexProfile.Charge()
     // Granted waiters are in nobody's queue, and their goroutines run only when they are made ready: after the lock.
     var granted = GChain()
     while let waiter = waiters.first, waiter.pointee.number <= count {
       count &-= waiter.pointee.number
       waiters.remove(waiter, after: nil)
+      charge.add(waiter)
       granted.append(waiter.pointee.g)
       hasGranted = true
     }
+    charge.add(others, first: waiters.first, last: waiters.last)
     word.store(count << 1 | (waiters.first == nil ? 0 : 1), ordering: .releasing)
     lock.unlockKeepingSection(m)
     granted.readyAll(on: m)
     releaseM(m)
+    charge.count()
     // What was made ready last is next on this P, and takes over the running slice.
     if handOff && hasGranted { Park.yield() }
     return true

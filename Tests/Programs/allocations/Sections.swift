@@ -4,11 +4,12 @@ import ApusHeap
 import ApusNet
 
 /// Does what the runtime has sections for, twice, as there is much that happens at the first time only, the second time
-/// with a profile of what goroutines wait for, and prints how many
+/// with profiles of what goroutines wait for, and prints how many
 /// blocks were allocated or freed in them: `in sections N`. Then whether one in a section is seen: `control 1`.
 func useEverything() {
   use()
   Runtime.blockProfileRate = 1
+  Runtime.mutexProfileFraction = 1
   use()
   print("in sections", allocation_count_in_sections())
   let before = allocation_count_in_sections()

@@ -95,3 +95,26 @@ private func waitUntilWaiting(_ count: UInt64) {
     Goroutine.yield()
   }
 }
+
+@inline(never) func holdContended(_ mutex: Mutex<Int>, _ started: WaitGroup) -> Int {
+  mutex.withLock { value in
+    started.done()
+    waitUntilWaiting(11)
+    let end = ContinuousClock.now + .milliseconds(20)
+    while ContinuousClock.now < end { value &+= 1 }
+    return value | 1
+  }
+}
+
+/// Writes a profile to `path` of one goroutine that holds a lock for which ten others wait.
+func writeMutexProfile(to path: String) {
+  Runtime.mutexProfileFraction = 1
+  let mutex = Mutex(0)
+  let (started, ended) = (WaitGroup(), WaitGroup())
+  started.add()
+  ended.go { if holdContended(mutex, started) == 0 { exit(1) } }
+  started.wait()
+  for _ in 0..<10 { ended.go { if blockedLock(mutex) == 0 { exit(1) } } }
+  ended.wait()
+  write(Runtime.mutexProfile(), to: path)
+}

@@ -96,6 +96,8 @@ case "cpu-profile":
   writeCPUProfile(to: CommandLine.arguments[2])
 case "block-profile":
   writeBlockProfile(to: CommandLine.arguments[2])
+case "mutex-profile":
+  writeMutexProfile(to: CommandLine.arguments[2])
 case "latencies":
   printLatencies()
 case "mutex-wait":
