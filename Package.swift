@@ -59,10 +59,12 @@ let package = Package(
       swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     // What the command does, without its command line: it knows traces, and nothing of the runtime.
     .target(name: "ApusInspection", path: "Tools/ApusInspection", swiftSettings: settings),
+    // It shares a header with the runtime, and none of its code.
+    .target(name: "CAttach", path: "Tools/CAttach"),
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusInspection",
+        "ApusInspection", "CAttach",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Tools"])),
       ],
       path: "Tools/apus", swiftSettings: settings),
@@ -114,6 +116,9 @@ let package = Package(
       name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
+    .executableTarget(
+      name: "apus-attached", dependencies: ["Apus", "ApusNet"], path: "Tests/Programs/attached",
+      swiftSettings: settings),
     .executableTarget(
       name: "early-start", dependencies: ["Apus"], path: "Tests/Programs/early-start", swiftSettings: settings),
     .executableTarget(

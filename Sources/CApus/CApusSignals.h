@@ -12,6 +12,9 @@ static inline uint64_t apus_signal_bit(int signal) { return (uint64_t)1 << (sign
 /// hides its own signals.
 long apus_signal_mask_change(int how, const uint64_t *mask, uint64_t *old);
 
+/// A preemption signal came with this: a request of another process (attach.c) is noted.
+void apus_attach_note(const siginfo_t *info);
+
 /// What a reporter blocks.
 uint64_t apus_report_mask(void);
 /// Whether the calling thread is the reporter.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
+#include "CApusSignals.h"
 
 static apus_sched_head *scheduler(void) { return apus_get_sched(); }
 
@@ -223,8 +224,8 @@ static _Bool may_stop(apus_sched_head *s, apus_m *m) {
 
 static void on_preempt(int signal, siginfo_t *info, void *data) {
   (void)signal;
-  (void)info;
   int saved_errno = errno;
+  apus_attach_note(info);
   ucontext_t *context = data;
   apus_m *m = (apus_m *)apus_current_m();
   // Threads that the runtime does not know, and those that have ended in its eyes.

@@ -33,17 +33,17 @@ func withEnvironment<Result>(
     #expect(reports == [])
     #expect(knobs.boottrace == 0 && knobs.schedtrace == 0 && knobs.seed == nil)
     #expect(knobs.traceback == .single && knobs.maxProcs == 0 && knobs.stackSize == 0 && knobs.tracePath == nil)
-    #expect(Knobs(environment: nil).maxProcs == 0)
+    #expect(Knobs(environment: nil).maxProcs == 0 && knobs.attach == 1)
   }
 
   @Test func readsEveryKey() {
     let (knobs, reports) = parse(
       "GODEBUG=boottrace=1,inittrace=2,schedtrace=1000,scheddetail=3,,asyncpreemptoff=4,blockdetectoff=5,gctrace=6,"
-        + "gcstoptheworld=7,heapcheck=8,seed=18446744073709551615,")
+        + "gcstoptheworld=7,heapcheck=8,attach=9,seed=18446744073709551615,")
     #expect(reports == [])
     #expect(knobs.boottrace == 1 && knobs.inittrace == 2 && knobs.schedtrace == 1000 && knobs.scheddetail == 3)
     #expect(knobs.asyncpreemptoff == 4 && knobs.blockdetectoff == 5 && knobs.gctrace == 6)
-    #expect(knobs.gcstoptheworld == 7 && knobs.heapcheck == 8 && knobs.seed == .max)
+    #expect(knobs.gcstoptheworld == 7 && knobs.heapcheck == 8 && knobs.attach == 9 && knobs.seed == .max)
   }
 
   @Test func reportsBadEntriesOnce() {

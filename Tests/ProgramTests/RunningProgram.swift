@@ -3,12 +3,16 @@ import Glibc
 
 /// A program that runs, so that it can be looked at. Its standard input stays open, and nothing comes there.
 final class RunningProgram {
-  private let process: pid_t
+  let process: pid_t
   private let input: Pipe
   private let output: Pipe
+  private var hasEnded = false
 
   /// - Throws: `HarnessError` when the program cannot be started.
-  init(_ executable: String, _ arguments: [String], environment: [String: String]) throws {
+  init(
+    _ executable: String, _ arguments: [String], environment: [String: String],
+    errors: FileHandle = .standardError
+  ) throws {
     (input, output) = (Pipe(), Pipe())
     let (reading, writing) = (input.fileHandleForReading, output.fileHandleForWriting)
     // Of its own ends it has only what `spawn` makes of them.
@@ -17,15 +21,41 @@ final class RunningProgram {
     }
     process = try spawn(
       executable, arguments, environment,
-      streams: [reading.fileDescriptor, writing.fileDescriptor, STDERR_FILENO])
+      streams: [reading.fileDescriptor, writing.fileDescriptor, errors.fileDescriptor])
     try reading.close()
     try writing.close()
   }
 
   deinit {
+    if hasEnded { return }
     kill(-process, SIGKILL)
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+  }
+
+  /// Writes a byte to its standard input.
+  func sendWord() throws { try input.fileHandleForWriting.write(contentsOf: Data([10])) }
+
+  /// Waits for its end: the exit status, or below zero the signal that has ended it.
+  /// - Throws: `HarnessError` when it has not ended within `seconds`.
+  func end(within seconds: Double = 30) throws -> Int32 {
+    var status: Int32 = 0
+    let end = ContinuousClock.now + .seconds(seconds)
+    while waitpid(process, &status, WNOHANG) != process {
+      if ContinuousClock.now > end { throw HarnessError(call: "waitpid", number: ETIMEDOUT) }
+      usleep(1000)
+    }
+    hasEnded = true
+    let signal = status & 0x7f
+    return signal == 0 ? (status >> 8) & 0xff : -signal
+  }
+
+  /// The names of its threads.
+  func threads() throws -> [String] {
+    let tasks = "/proc/\(process)/task"
+    return try FileManager.default.contentsOfDirectory(atPath: tasks).compactMap {
+      try? String(contentsOfFile: "\(tasks)/\($0)/comm", encoding: .utf8).trimmingCharacters(in: .newlines)
+    }
   }
 
   /// Waits for the first bytes of its standard output; "" when it ends before.

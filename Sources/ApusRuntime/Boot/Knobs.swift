@@ -46,6 +46,8 @@ package struct Knobs {
   package private(set) var gcstoptheworld: Int32 = 0
   /// heapcheck: the managed heap checks itself.
   package private(set) var heapcheck: Int32 = 0
+  /// attach: other processes of the user may look into this one (`AttachSession`).
+  package private(set) var attach: Int32 = 1
   /// seed: of the runtime's random choices; nil for AT_RANDOM's.
   package private(set) var seed: UInt64?
 
@@ -194,6 +196,8 @@ package struct Knobs {
       body(&gcstoptheworld)
     } else if key.equals("heapcheck") {
       body(&heapcheck)
+    } else if key.equals("attach") {
+      body(&attach)
     } else {
       return false
     }

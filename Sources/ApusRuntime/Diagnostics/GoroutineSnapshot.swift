@@ -43,6 +43,19 @@ package struct GoroutineSnapshot: ~Copyable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// Writes all goroutines' dump to `destination`, in pieces. `m` is the calling thread's, which is a `ServiceThread`.
+  static func write(to destination: ReportWriter.Destination, on m: MRef) {
+    var snapshot = GoroutineSnapshot()
+    ServiceThread.whileOthersWait(m) {
+      StopTheWorld.run(.everything) { snapshot.take($0) }
+    }
+    var dump = GoroutineDump(to: destination, showsRuntime: sched.pointee.knobs.traceback >= .system)
+    dump.writer.gathersLines = true
+    snapshot.write(to: &dump, after: false)
+    dump.close()
+    snapshot.close()
+  }
+
   /// The stacks of all goroutines, the caller's among them, and how many goroutines have each: addresses inside
   /// instructions, innermost first. The world is stopped as for `text`.
   @inline(never)

@@ -12,6 +12,8 @@ struct ReportWriter: ~Copyable {
     case standardError
     /// Appended to an array, which its owner keeps in place.
     case text(UnsafeMutablePointer<[UInt8]>)
+    /// In messages to the command at the other end of a socket (`AttachSession`). What it does not take is lost.
+    case attached(Int32)
   }
 
   private static let capacity = 4096
@@ -121,6 +123,8 @@ struct ReportWriter: ~Copyable {
       Self.writeToStandardError(start, count)
     case .text(let text):
       text.pointee.append(contentsOf: UnsafeRawBufferPointer(start: start, count: count))
+    case .attached(let connection):
+      _ = apus_attach_send(connection, CChar(APUS_ATTACH_TEXT), start, count)
     }
   }
 }

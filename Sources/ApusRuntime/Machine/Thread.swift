@@ -4,7 +4,8 @@ import CApus
 enum Thread {
   /// Starts a detached thread; 0 or an errno.
   static func start(
-    _ body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?, _ argument: UnsafeMutableRawPointer
+    _ body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?, _ argument: UnsafeMutableRawPointer,
+    stackSize: Int = stackSize
   ) -> Int32 {
     -apus_thread_start(body, argument, stackSize)
   }

@@ -44,8 +44,8 @@ struct DeadlockDetector {
   /// Living threads that the runtime did not make and that have used it.
   var foreign: Int64 = 0
   /// Living threads of the runtime that are not in `threadCount`: sysmon and the template thread, which make nobody
-  /// runnable while all threads are idle; the watcher; and m0's when its goroutine has ended it. Each counts itself: one
-  /// that was counted before it lives would stand for a thread of somebody else's that lives.
+  /// runnable while all threads are idle; the watcher; each `ServiceThread`; and m0's when its goroutine has ended it. Each
+  /// counts itself: one that was counted before it lives would stand for a thread of somebody else's that lives.
   var sleepers: Int64 = 0
 
   private enum Watcher {

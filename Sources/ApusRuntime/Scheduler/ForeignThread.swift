@@ -11,6 +11,15 @@ public enum ForeignThread {
     LazyStart.ensure()
     // The thread that starts the runtime has its M from then on.
     if let m = currentMOrNil() { return m }
+    let m = takeRecord()
+    Threads.makeCurrent(m)
+    CPUProfiler.threadBegins(m)
+    armThreadEnd(m)
+    return m
+  }
+
+  /// A record for such a thread, which is nobody's yet.
+  static func takeRecord() -> MRef {
     let m = Threads.take(id: -1)
     m.pointee.isForeign = true
     m.g0.pointee.kind = .foreign
@@ -18,9 +27,6 @@ public enum ForeignThread {
     m.g0.pointee.head.stack_lo = 0
     m.g0.pointee.head.stack_hi = 0
     m.pointee.accessListHead = nil
-    Threads.makeCurrent(m)
-    CPUProfiler.threadBegins(m)
-    armThreadEnd(m)
     return m
   }
 

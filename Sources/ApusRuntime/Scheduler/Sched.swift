@@ -132,6 +132,7 @@ public struct Sched: ~Copyable {
 
   var deadlock = DeadlockDetector()
   let trace = TraceSession()
+  let attach = AttachSession()
   var waitScan = WaitScan.State()
   var profiler = CPUProfiler.State()
 

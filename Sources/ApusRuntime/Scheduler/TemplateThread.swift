@@ -9,7 +9,8 @@ import Synchronization
 /// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
 /// there as from the idle list (`IdleLists.takeFreeP`), so a P is never stuck behind a thread that cannot be created yet.
 ///
-/// From time to time it also looks since when goroutines wait (`WaitScan`), which is nobody's hurry.
+/// From time to time it also looks since when goroutines wait (`WaitScan`), which is nobody's hurry. And it is the thread
+/// to which other processes send their requests (`AttachSession`).
 enum TemplateThread {
   /// Starts it, and by it sysmon. Once, by boot or the lazy start.
   static func start() {
@@ -101,12 +102,16 @@ enum TemplateThread {
     DeadlockDetector.countItself(m)
     sched.pointee.templateM = m
     Sysmon.start()
+    AttachSession.arm()
     while true {
       let wait = WaitScan.serve(m)
       if sched.pointee.templateWake.load(ordering: .sequentiallyConsistent) == 0 {
         Futex.wait(address, while: 0, nanoseconds: wait)
       }
-      if sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) != 0 { createWanted(m) }
+      if sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) != 0 {
+        createWanted(m)
+        AttachSession.serveRequest()
+      }
     }
   }
 

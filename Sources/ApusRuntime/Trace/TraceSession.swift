@@ -42,13 +42,9 @@ struct TraceSession: ~Copyable {
     }
     sched.pointee.trace.descriptor.store(descriptor, ordering: .relaxed)
     sched.pointee.trace.process.store(apus_getpid(), ordering: .relaxed)
-    let m = Threads.take(id: -1)
-    m.pointee.isForeign = true
-    m.g0.pointee.kind = .foreign
-    let error = Thread.start({ TraceSession.run($0) }, UnsafeMutableRawPointer(m))
+    let error = ServiceThread.start { TraceSession.run($0) }
     if error != 0 {
       complain(path, "has no thread to write it", error: error)
-      ThreadRecord.free(m)
       _ = apus_close(descriptor)
       sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
       return false
@@ -100,24 +96,16 @@ struct TraceSession: ~Copyable {
   // MARK: the thread
 
   private static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    let m = argument.unsafelyUnwrapped.assumingMemoryBound(to: M.self)
-    Threads.makeCurrent(m)
-    apus_thread_name("apus-trace")
-    Thread.blockSignals()
-    DeadlockDetector.countItself(m)
-    write()
+    let m = ServiceThread.begin(argument, name: "apus-trace")
+    write(on: m)
     sched.pointee.trace.descriptor.store(-1, ordering: .relaxed)
-    sched.pointee.lock.lock(m)
-    sched.pointee.deadlock.sleepers -= 1
-    DeadlockDetector.checkAndUnlock(m)
-    apus_set_current_m(nil)
-    ThreadRecord.free(m)
+    ServiceThread.end(m)
     sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
     Futex.wake(address, count: .max)
     return nil
   }
 
-  private static func write() {
+  private static func write(on m: MRef) {
     var file = TraceFile(descriptor: sched.pointee.trace.descriptor.load(ordering: .relaxed))
     var hasBegun = false
     while true {
@@ -130,7 +118,7 @@ struct TraceSession: ~Copyable {
         file.write(buffers)
       }
       if isLast { break }
-      if file.size >= sched.pointee.trace.limit.load(ordering: .relaxed) { advance(&file) }
+      if file.size >= sched.pointee.trace.limit.load(ordering: .relaxed) { advance(&file, on: m) }
     }
     file.end()
     if file.error != 0 {
@@ -143,28 +131,20 @@ struct TraceSession: ~Copyable {
   }
 
   /// Goes on to the next generation, unless the trace has ended meanwhile.
-  private static func advance(_ file: inout TraceFile) {
-    let m = currentM()
-    // Who waits until the world is free is not dead: this thread wakes him, and is not in the detector's count.
-    countAsForeign(1, on: m)
+  private static func advance(_ file: inout TraceFile, on m: MRef) {
     var last: UnsafeMutablePointer<apus_trace_buffer>?
     var next: UInt64 = 0
-    StopTheWorld.run { m in
-      if !Trace.isOn { return }
-      last = TraceGeneration.advance(on: m)
-      next = apus_trace_generation()
+    ServiceThread.whileOthersWait(m) {
+      StopTheWorld.run { m in
+        if !Trace.isOn { return }
+        last = TraceGeneration.advance(on: m)
+        next = apus_trace_generation()
+      }
     }
-    countAsForeign(-1, on: m)
     if next == 0 { return }
     file.write(last)
     file.end()
     file.begin(next)
-  }
-
-  private static func countAsForeign(_ difference: Int64, on m: MRef) {
-    sched.pointee.lock.lock(m)
-    sched.pointee.deadlock.foreign += difference
-    DeadlockDetector.checkAndUnlock(m)
   }
 
   private static func complain(_ path: UnsafePointer<CChar>, _ what: StaticString, error: Int32 = 0) {

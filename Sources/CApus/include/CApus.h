@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CApusAttach.h"
 #include "CApusBoot.h"
 #include "CApusGlobals.h"
 #include "CApusHeap.h"

@@ -1,0 +1,124 @@
+#if Tools
+  import Foundation
+  import Testing
+
+  private func dump(_ program: RunningProgram) throws -> DumpText {
+    let result = try command(["dump", "\(program.process)"])
+    #expect(result.status == 0 && result.errors == "", "\(result)")
+    let dump = DumpText(result.output, hasHeadline: false)
+    #expect(dump.faults == [], "\(result)")
+    return dump
+  }
+
+  extension Programs {
+    /// Running programs into which the command looks.
+    @Suite struct Attaching {
+      @Test(arguments: [1, 2, 8]) func dumpsOneThatSleeps(processors: Int) throws {
+        let program = try AttachedProgram.start("sleeps", processors: processors)
+        for _ in 0..<3 {
+          let dump = try dump(program)
+          #expect(dump.goroutines.map(\.status) == ["sleep", "chan receive", "chan receive", "chan receive"])
+          #expect(dump.goroutines.first?.calls("sleepLong", "main") == true)
+          #expect(dump.goroutines.dropFirst().allSatisfy { $0.calls("receive(_:)") && $0.creator == 1 })
+          #expect(!dump.hasRuntimeFrames)
+        }
+      }
+
+      /// Everybody computes, or takes memory: who stands still may have malloc's lock.
+      @Test(arguments: [1, 2, 8], ["computes", "allocates"])
+      func dumpsOneThatComputes(processors: Int, scenario: String) throws {
+        let program = try AttachedProgram.start(scenario, processors: processors)
+        for _ in 0..<3 {
+          let dump = try dump(program)
+          let busy = dump.goroutines.dropFirst()
+          #expect(busy.count == 2 * processors)
+          #expect(busy.allSatisfy { ["running", "runnable"].contains($0.status) }, "\(busy.map(\.status))")
+          if scenario == "computes" { #expect(busy.allSatisfy { $0.calls("compute") }) }
+        }
+      }
+
+      @Test(arguments: [1, 2, 8]) func dumpsOneThatWaitsForTheNetwork(processors: Int) throws {
+        let program = try AttachedProgram.start("listens", processors: processors)
+        for _ in 0..<3 {
+          let dump = try dump(program)
+          #expect(dump.goroutines.map(\.status) == ["chan receive", "IO wait"])
+          #expect(dump.goroutines.last?.calls("accept") == true)
+        }
+      }
+
+      @Test(arguments: [1, 2, 8], ["sleeps", "computes"])
+      func answersAHundredTimes(processors: Int, scenario: String) throws {
+        let program = try AttachedProgram.start(scenario, processors: processors)
+        let count = scenario == "sleeps" ? 4 : 2 * processors + 1
+        for _ in 0..<100 {
+          let result = try command(["dump", "\(program.process)"])
+          #expect(result.status == 0, "\(result)")
+          #expect(DumpText(result.output, hasHeadline: false).goroutines.count == count, "\(result)")
+          if result.status != 0 { return }
+        }
+      }
+
+      @Test func namesWhatIsNoProcess() throws {
+        // No process has a number above this limit.
+        let limit = try String(contentsOfFile: "/proc/sys/kernel/pid_max", encoding: .utf8)
+        let none = (Int(limit.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0) + 1
+        for number in [none, 0] {
+          let result = try command(["dump", "\(number)"])
+          #expect(result.status == 1, "\(result)")
+          #expect(result.errors == "Error: there is no process \(number)\n", "\(result)")
+        }
+      }
+
+      /// A process that is none of Apus is sent nothing: this one would die of any signal but those that are ignored.
+      @Test func leavesOthersAlone() throws {
+        let other = try RunningProgram(
+          "/bin/sh", ["-c", "trap 'exit 9' URG; echo ready; while :; do sleep 0.01; done"],
+          environment: inheritedEnvironment())
+        #expect(other.firstOutput() == "ready\n")
+        let result = try command(["dump", "\(other.process)"])
+        #expect(result.status == 1, "\(result)")
+        #expect(
+          result.errors == "Error: process \(other.process) is no running program of Apus\n", "\(result)")
+        kill(other.process, SIGTERM)
+        #expect(try other.end() == -SIGTERM)
+      }
+
+      @Test func asksNobodyElsesProcess() throws {
+        var arguments = [try product("apus"), "dump", "1"]
+        var process: pid_t = 1
+        if geteuid() == 0 {
+          process = getpid()
+          arguments = ["setpriv", "--reuid=65534", "--clear-groups"] + arguments.dropLast() + ["\(process)"]
+        }
+        let result = try run("/usr/bin/env", arguments)
+        // Nobody may not run what lies in a folder that is closed to all.
+        if result.status == 126 || result.status == 127 { return }
+        #expect(result.status == 1, "\(result)")
+        #expect(result.errors == "Error: process \(process) belongs to another user\n", "\(result)")
+      }
+
+      @Test func canBeSwitchedOff() throws {
+        let program = try AttachedProgram.start("sleeps", ["GODEBUG": "attach=0"])
+        let result = try command(["dump", "\(program.process)"])
+        #expect(result.status == 1, "\(result)")
+        #expect(
+          result.errors
+            == "Error: process \(program.process) takes no requests: it runs with GODEBUG=attach=0\n",
+          "\(result)")
+      }
+
+      @Test func doesNotWaitForEver() throws {
+        let program = try AttachedProgram.start("sleeps")
+        kill(program.process, SIGSTOP)
+        let result = try command(["dump", "\(program.process)", "--timeout", "0.3"])
+        #expect(result.status == 1, "\(result)")
+        #expect(
+          result.errors
+            == "Error: process \(program.process) does not answer: it was stopped, by a signal or a debugger\n",
+          "\(result)")
+        kill(program.process, SIGCONT)
+        #expect(try dump(program).goroutines.count == 4)
+      }
+    }
+  }
+#endif

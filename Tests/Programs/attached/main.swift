@@ -1,0 +1,123 @@
+// Programs for another process to look into while they run: one scenario a run, named by the first argument. Each prints
+// a line when everybody is where he is to be, and goes on until a byte comes from its standard input, or for ever.
+import Apus
+import ApusNet
+import Glibc
+
+import struct Synchronization.Atomic
+
+/// Behind every wait, so that no wait is the last thing that a function does: those leave no frame.
+@inline(never)
+func afterwards() { write(1, "", 0) }
+
+func sayReady() {
+  write(1, "ready\n", 6)
+}
+
+func countOfWaiting() -> UInt64 {
+  let waiting = Runtime.metrics.first { $0.name == "/sched/goroutines/waiting:goroutines" }
+  if case .integer(let count)? = waiting?.value { return count }
+  return 0
+}
+
+/// Waits for a byte from outside.
+func waitForWord() {
+  blocking {
+    var byte: UInt8 = 0
+    _ = read(0, &byte, 1)
+  }
+}
+
+@inline(never)
+func sleepLong() {
+  Goroutine.sleep(for: .seconds(1000))
+  afterwards()
+}
+
+@inline(never)
+func receive(_ channel: Channel<Int>) {
+  _ = channel.receive()
+  afterwards()
+}
+
+final class Counters: Sendable {
+  let started = Atomic<Int>(0)
+  /// Takes what is computed, so that it is computed.
+  let sink = Atomic<UInt64>(0)
+}
+
+/// Computes for ever, without a scheduling point. It calls nothing that has no frame pointer, in no build.
+@inline(never)
+func compute(_ counters: Counters) {
+  counters.started.wrappingAdd(1, ordering: .relaxed)
+  var number: UInt64 = 88_172_645_463_325_252
+  while true {
+    var left = 10_000
+    while left > 0 {
+      number ^= number &<< 13
+      number ^= number &>> 7
+      number ^= number &<< 17
+      left &-= 1
+    }
+    counters.sink.store(number, ordering: .relaxed)
+  }
+}
+
+/// Takes memory and gives it back for ever: mostly it holds malloc's lock, or waits for it.
+@inline(never)
+func allocate(_ counters: Counters) {
+  counters.started.wrappingAdd(1, ordering: .relaxed)
+  var arrays: [[UInt8]] = []
+  while true {
+    arrays.append([UInt8](repeating: 1, count: 1 << (arrays.count % 14)))
+    if arrays.count == 100 { arrays.removeAll() }
+  }
+}
+
+/// Twice as many goroutines as there are processors, none of which ever waits.
+func keepBusy(_ body: @escaping @Sendable (Counters) -> Void) {
+  let counters = Counters()
+  let count = 2 * Runtime.maxProcs
+  for _ in 0..<count { go { body(counters) } }
+  while counters.started.load(ordering: .relaxed) < count { Goroutine.yield() }
+}
+
+@inline(never)
+func accept(_ listener: TCPListener) {
+  _ = try? listener.accept()
+  afterwards()
+}
+
+let channel = Channel<Int>()
+switch CommandLine.arguments.dropFirst().first ?? "" {
+case "sleeps":
+  for _ in 0..<3 { go { receive(channel) } }
+  while countOfWaiting() < 3 { Goroutine.yield() }
+  sayReady()
+  sleepLong()
+case "computes":
+  keepBusy(compute)
+  sayReady()
+  sleepLong()
+case "allocates":
+  keepBusy(allocate)
+  sayReady()
+  sleepLong()
+case "listens":
+  let listener = try TCPListener(port: 0)
+  go { accept(listener) }
+  while countOfWaiting() < 1 { Goroutine.yield() }
+  sayReady()
+  receive(channel)
+case "deadlocks":
+  sayReady()
+  waitForWord()
+  receive(channel)
+case "exits":
+  sayReady()
+  waitForWord()
+  exit(7)
+case let scenario:
+  print("unknown scenario: \(scenario)")
+  exit(64)
+}
