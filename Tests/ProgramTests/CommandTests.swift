@@ -68,7 +68,7 @@
         #expect(missing.errors == "Error: \(page).none: No such file or directory\n", "\(missing)")
       }
 
-      @Test(arguments: [[], ["boot"], ["dump"], ["trace"]]) func hasHelp(subcommand: [String]) throws {
+      @Test(arguments: [[], ["boot"], ["dump"], ["top"], ["trace"]]) func hasHelp(subcommand: [String]) throws {
         let result = try run(product("apus"), subcommand + ["--help"])
         #expect(result.status == 0, "\(result)")
         #expect(result.output.contains("USAGE: apus"), "\(result)")

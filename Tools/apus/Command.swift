@@ -5,7 +5,7 @@
   struct Command: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "apus", abstract: "Shows what programs of Apus do.",
-      subcommands: [BootCommand.self, DumpCommand.self, TraceCommand.self])
+      subcommands: [BootCommand.self, DumpCommand.self, TopCommand.self, TraceCommand.self])
   }
 #else
   import Foundation

@@ -60,23 +60,29 @@ struct AttachSession: ~Copyable {
 
   /// Answers requests until the command hangs up.
   private static func serve(_ connection: Int32, on m: MRef) {
+    var figures = AttachFigures()
     withUnsafeTemporaryAllocation(byteCount: longestRequest, alignment: 1) { buffer in
       while true {
         var passed: Int32 = -1
         let count = apus_attach_receive(connection, buffer.baseAddress, buffer.count, -1, &passed)
         if count > 0 {
           let request = ByteText(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-          answer(request, to: connection, on: m)
+          answer(request, to: connection, on: m, &figures)
         }
         if passed >= 0 { _ = apus_close(passed) }
         if count <= 0 { break }
       }
     }
+    figures.close()
   }
 
-  private static func answer(_ request: ByteText, to connection: Int32, on m: MRef) {
+  private static func answer(
+    _ request: ByteText, to connection: Int32, on m: MRef, _ figures: inout AttachFigures
+  ) {
     if request.equals("dump") {
       GoroutineSnapshot.write(to: .attached(connection), on: m)
+    } else if request.equals("figures") {
+      figures.write(to: .attached(connection), on: m)
     } else {
       refuse(connection, "it does not know what is asked")
       return

@@ -94,14 +94,14 @@ struct FrameTexts: ~Copyable {
     }
   }
 
-  /// Writes the line `created by FUNCTION in goroutine CREATOR` and the one of its place, for a goroutine that was created at
-  /// `address`: of functions inlined into each other there, the innermost one that is the program's.
+  /// Writes the line `FUNCTION in goroutine CREATOR` and the one of its place, for a goroutine that was created at `address`:
+  /// of functions inlined into each other there, the innermost one that is the program's. `creator`: 0 for one of which
+  /// nothing is said.
   mutating func write(creationAt address: UInt, by creator: UInt64, to writer: inout ReportWriter) {
-    writer.write("created by ")
     let frame = frame(at: address)
     guard var next = frame.start else {
-      writer.write("?(...) in goroutine ")
-      writer.write(creator)
+      writer.write("?(...)")
+      Self.write(creator, to: &writer)
       Self.write(placeOf: frame, to: &writer)
       return
     }
@@ -115,13 +115,18 @@ struct FrameTexts: ~Copyable {
         var end = 0
         while end < length && text.load(fromByteOffset: end, as: UInt8.self) != UInt8(ascii: "\n") { end += 1 }
         writer.write(bytes: text, count: end)
-        writer.write(" in goroutine ")
-        writer.write(creator)
+        Self.write(creator, to: &writer)
         writer.write(bytes: text + end, count: length - end)
         return
       }
       next += Self.stride(of: length)
     }
+  }
+
+  private static func write(_ creator: UInt64, to writer: inout ReportWriter) {
+    if creator == 0 { return }
+    writer.write(" in goroutine ")
+    writer.write(creator)
   }
 
   private static func write(placeOf frame: Frame, to writer: inout ReportWriter) {

@@ -35,6 +35,16 @@ struct GoroutineDump: ~Copyable {
       waitWord = g.pointee.waitWord.load(ordering: .relaxed)
       if status == .running, let m = StoppedThreads.threadRunning(g) { isInSyscall = apus_m_peek_told(m.cM) != 0 }
     }
+
+    /// What it does, in Go's words.
+    var text: StaticString {
+      switch status {
+      case .running: isInSyscall ? "syscall" : "running"
+      case .runnable: "runnable"
+      case .waiting where waitReason != .none: waitReason.text
+      case .waiting, .dead: "waiting"
+      }
+    }
   }
 
   var writer: ReportWriter
@@ -115,13 +125,7 @@ struct GoroutineDump: ~Copyable {
     writer.write("goroutine ")
     writer.write(state.id)
     writer.write(" [")
-    switch state.status {
-    case .running where state.isInSyscall: writer.write("syscall")
-    case .running: writer.write("running")
-    case .runnable: writer.write("runnable")
-    case .waiting where state.waitReason != .none: writer.write(state.waitReason.text)
-    case .waiting, .dead: writer.write("waiting")
-    }
+    writer.write(state.text)
     let minutes = state.status == .waiting ? WaitScan.minutes(of: state.waitWord, at: now) : 0
     if minutes > 0 {
       writer.write(", ")
@@ -135,6 +139,7 @@ struct GoroutineDump: ~Copyable {
   /// A goroutine that no goroutine made (main, and those of foreign threads) has the creator 0.
   private mutating func writeCreator(_ state: State) {
     if state.creator == 0 { return }
+    writer.write("created by ")
     // The address before a return address is inside the call.
     texts.write(creationAt: state.creation &- 1, by: state.creator, to: &writer)
   }

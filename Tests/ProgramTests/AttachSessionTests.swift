@@ -1,0 +1,95 @@
+#if Tools
+  import Foundation
+  import Testing
+
+  /// `apus top` of a program, again and again: it has shown a picture, and stays attached.
+  private func top(_ program: RunningProgram) throws -> RunningProgram {
+    let top = try RunningProgram(
+      product("apus"), ["top", "\(program.process)", "--interval", "0.05"], environment: inheritedEnvironment())
+    #expect(top.firstOutput().contains("goroutines"))
+    return top
+  }
+
+  /// Waits until the program's threads of the session are gone.
+  private func waitForEndOfSession(_ program: RunningProgram) throws -> Bool {
+    let end = ContinuousClock.now + .seconds(20)
+    while ContinuousClock.now < end {
+      if try Set(program.threads()).isDisjoint(with: ["apus-attach"]) { return true }
+      usleep(1000)
+    }
+    return false
+  }
+
+  extension Programs {
+    /// Commands that stay attached for a while.
+    @Suite struct AttachedSessions {
+      @Test(arguments: [1, 2, 8], ["sleeps", "computes", "allocates", "listens"])
+      func topShowsWhatTheyDo(processors: Int, scenario: String) throws {
+        let program = try AttachedProgram.start(scenario, processors: processors)
+        let result = try command(["top", "\(program.process)", "--count", "3", "--interval", "0.05"])
+        #expect(result.status == 0 && result.errors == "", "\(result)")
+        let pictures = result.output.components(separatedBy: "\n\n")
+        // Each is a head and two tables.
+        #expect(pictures.count == 9, "\(result)")
+        #expect(result.output.components(separatedBy: "\n\(processors) processors, ").count == 4, "\(result)")
+        let count = ["sleeps": 4, "listens": 2][scenario] ?? 2 * processors + 1
+        #expect(result.output.hasPrefix("\(count) goroutines: "), "\(result)")
+        #expect(result.output.contains("P\(processors - 1) "), "\(result)")
+        #expect(try result.output.contains(Regex("preemptions [0-9]+/s")), "\(result)")
+        let row = ["sleeps": "3  chan receive  apus_attached_main", "listens": "1  IO wait       apus_attached_main"]
+        if let row = row[scenario] { #expect(result.output.contains(row), "\(result)") }
+        if scenario == "computes" {
+          #expect(result.output.contains("apus_attached.keepBusy"), "\(result)")
+        }
+      }
+
+      @Test func topShowsOnePicture() throws {
+        let program = try AttachedProgram.start("sleeps")
+        let result = try command(["top", "\(program.process)", "--once"])
+        #expect(result.status == 0, "\(result)")
+        #expect(result.output.hasPrefix("4 goroutines: 3 chan receive, 1 sleep\n"), "\(result)")
+        #expect(!result.output.contains("\u{1b}"), "\(result)")
+      }
+
+      /// One command at a time; the next one as soon as it has gone, even if it was killed.
+      @Test(arguments: [1, 2, 8], ["sleeps", "computes"])
+      func refusesASecondCommand(processors: Int, scenario: String) throws {
+        let program = try AttachedProgram.start(scenario, processors: processors)
+        var first: RunningProgram? = try top(program)
+        let refused = try command(["dump", "\(program.process)"])
+        #expect(refused.status == 1, "\(refused)")
+        #expect(
+          refused.errors
+            == "Error: process \(program.process) refuses: another command is attached to it\n", "\(refused)")
+        // Kills it.
+        first = nil
+        #expect(first == nil)
+        #expect(try waitForEndOfSession(program))
+        let result = try command(["dump", "\(program.process)"])
+        #expect(result.status == 0, "\(result)")
+      }
+
+      /// A program in which nobody can go on any more ends as it would have, beside a command that is attached.
+      @Test(arguments: [1, 2, 8]) func hidesNoDeadlock(processors: Int) throws {
+        let errors = Pipe()
+        let program = try AttachedProgram.start(
+          "deadlocks", processors: processors, errors: errors.fileHandleForWriting)
+        try errors.fileHandleForWriting.close()
+        let top = try top(program)
+        try program.sendWord()
+        let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        #expect(text.hasPrefix("fatal error: all goroutines are asleep - deadlock!\n"), "\(text)")
+        #expect(try program.end() == 2)
+        #expect(try top.end() == 1)
+      }
+
+      @Test(arguments: [1, 2, 8]) func keepsNoProgramFromItsEnd(processors: Int) throws {
+        let program = try AttachedProgram.start("exits", processors: processors)
+        let top = try top(program)
+        try program.sendWord()
+        #expect(try program.end() == 7)
+        #expect(try top.end() == 1)
+      }
+    }
+  }
+#endif
