@@ -14,7 +14,7 @@
   private func waitForEndOfSession(_ program: RunningProgram) throws -> Bool {
     let end = ContinuousClock.now + .seconds(20)
     while ContinuousClock.now < end {
-      if try Set(program.threads()).isDisjoint(with: ["apus-attach"]) { return true }
+      if try Set(program.threads()).isDisjoint(with: ["apus-attach", "apus-trace"]) { return true }
       usleep(1000)
     }
     return false
@@ -89,6 +89,87 @@
         try program.sendWord()
         #expect(try program.end() == 7)
         #expect(try top.end() == 1)
+      }
+
+      @Test(arguments: [1, 2, 8], ["sleeps", "computes", "allocates", "listens"])
+      func tracesForAWhile(processors: Int, scenario: String) throws {
+        let program = try AttachedProgram.start(scenario, processors: processors)
+        // Twice: the second finds nothing of the first.
+        for _ in 0..<2 {
+          let result = try command(["trace", "\(program.process)", "--seconds", "0.1"])
+          #expect(result.status == 0 && result.errors == "", "\(result)")
+          let head = result.output.firstMatch(of: /events, ([0-9]+) goroutines, ([0-9]+) processors/)
+          // The runtime's own are in a trace, too.
+          let count = ["sleeps": 4, "listens": 2][scenario] ?? 2 * processors + 1
+          #expect(head.flatMap { Int($0.1) } ?? 0 >= count, "\(result)")
+          #expect(head.flatMap { Int($0.2) } == processors, "\(result)")
+          if scenario == "computes" {
+            #expect(
+              try result.output.contains(Regex("\n +\(2 * processors)  .* apus_attached\\.")),
+              "\(result)")
+          }
+        }
+        #expect(try command(["dump", "\(program.process)"]).status == 0)
+      }
+
+      @Test func keepsATraceAndDrawsIt() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "apus-attach-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (trace, page) = (folder.appending(path: "trace").path, folder.appending(path: "page.html").path)
+        let program = try AttachedProgram.start("computes")
+        let live = try command(
+          ["trace", "\(program.process)", "--seconds", "0.1", "--output", trace, "--html", page])
+        #expect(live.status == 0, "\(live)")
+        #expect(try String(contentsOfFile: page, encoding: .utf8).contains("process \(program.process)"))
+        let later = try command(["trace", trace])
+        #expect(later.output == live.output, "\(later)")
+      }
+
+      /// A trace whose command is killed ends; the program can be traced again.
+      @Test(arguments: [1, 2, 8]) func endsATraceThatNobodyWants(processors: Int) throws {
+        let program = try AttachedProgram.start("computes", processors: processors)
+        var tracer: RunningProgram? = try RunningProgram(
+          product("apus"), ["trace", "\(program.process)", "--seconds", "1000"], environment: inheritedEnvironment())
+        while try !program.threads().contains("apus-trace") { usleep(1000) }
+        tracer = nil
+        #expect(tracer == nil)
+        #expect(try waitForEndOfSession(program))
+        let result = try command(["trace", "\(program.process)", "--seconds", "0.05"])
+        #expect(result.status == 0, "\(result)")
+      }
+
+      /// `exit` completes the trace; a program that is killed does not.
+      @Test(arguments: [1, 2, 8]) func exitsBesideATrace(processors: Int) throws {
+        let program = try AttachedProgram.start("exits", processors: processors)
+        let tracer = try RunningProgram(
+          product("apus"), ["trace", "\(program.process)", "--seconds", "1000"], environment: inheritedEnvironment())
+        while try !program.threads().contains("apus-trace") { usleep(1000) }
+        try program.sendWord()
+        #expect(try program.end() == 7)
+        #expect(try tracer.end() == 0)
+      }
+
+      @Test(arguments: [1, 2, 8]) func isNotKeptByOneThatIsKilled(processors: Int) throws {
+        let program = try AttachedProgram.start("computes", processors: processors)
+        let tracer = try RunningProgram(
+          product("apus"), ["trace", "\(program.process)", "--seconds", "1000"], environment: inheritedEnvironment())
+        while try !program.threads().contains("apus-trace") { usleep(1000) }
+        kill(program.process, SIGKILL)
+        #expect(try program.end() == -SIGKILL)
+        #expect(try tracer.end() == 1)
+      }
+
+      @Test func tracesNobodyWhoIsTraced() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "apus-attach-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let program = try AttachedProgram.start("sleeps", ["APUS_TRACE": file.path])
+        let result = try command(["trace", "\(program.process)", "--seconds", "0.1"])
+        #expect(result.status == 1, "\(result)")
+        #expect(
+          result.errors
+            == "Error: process \(program.process) refuses: another trace is being written\n", "\(result)")
+        #expect(try command(["dump", "\(program.process)"]).status == 0)
       }
     }
   }

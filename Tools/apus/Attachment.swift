@@ -41,12 +41,18 @@ final class Attachment {
   }
 
   /// Asks, and calls `body` with the answer as it comes.
+  /// - Parameters:
+  ///   - file: A descriptor for the program.
+  ///   - delay: For how many seconds more than usually the program may say nothing.
   /// - Throws: `CommandFailure`.
-  func ask(_ request: String, _ body: (ArraySlice<UInt8>) -> Void) throws {
-    let error = attach_send(connection, request, request.utf8.count, -1)
+  func ask(
+    _ request: String, passing file: Int32 = -1, delay: Double = 0,
+    _ body: (ArraySlice<UInt8>) -> Void = { _ in }
+  ) throws {
+    let error = attach_send(connection, request, request.utf8.count, file)
     if error != 0 { throw Self.failure(of: program, (0, error), buffer) }
     while true {
-      let answer = Self.receive(from: connection, &buffer, until: Self.now + patience)
+      let answer = Self.receive(from: connection, &buffer, until: Self.now + delay + patience)
       guard answer.count > 0 else { throw Self.failure(of: program, answer, buffer) }
       switch Int(buffer[0]) {
       case APUS_ATTACH_TEXT: body(buffer[1..<answer.count])

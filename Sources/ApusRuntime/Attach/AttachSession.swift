@@ -67,27 +67,59 @@ struct AttachSession: ~Copyable {
         let count = apus_attach_receive(connection, buffer.baseAddress, buffer.count, -1, &passed)
         if count > 0 {
           let request = ByteText(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-          answer(request, to: connection, on: m, &figures)
+          answer(request, passed, to: connection, on: m, &figures)
+        } else if passed >= 0 {
+          _ = apus_close(passed)
         }
-        if passed >= 0 { _ = apus_close(passed) }
         if count <= 0 { break }
       }
     }
     figures.close()
   }
 
+  /// Answers `request`, with which the descriptor `passed` came unless that is -1.
   private static func answer(
-    _ request: ByteText, to connection: Int32, on m: MRef, _ figures: inout AttachFigures
+    _ request: ByteText, _ passed: Int32, to connection: Int32, on m: MRef, _ figures: inout AttachFigures
   ) {
-    if request.equals("dump") {
+    var request = request
+    let verb = request.takeField(before: 0x20) ?? request
+    if verb.equals("trace"), passed >= 0 {
+      trace(into: passed, nanoseconds: request.decimal, connection, on: m)
+      return
+    }
+    if passed >= 0 { _ = apus_close(passed) }
+    if verb.equals("dump") {
       GoroutineSnapshot.write(to: .attached(connection), on: m)
-    } else if request.equals("figures") {
+    } else if verb.equals("figures") {
       figures.write(to: .attached(connection), on: m)
     } else {
       refuse(connection, "it does not know what is asked")
       return
     }
     _ = send(connection, APUS_ATTACH_END, "")
+  }
+
+  /// Writes a trace to `file` until the time is over, or the command says anything, or hangs up.
+  private static func trace(into file: Int32, nanoseconds: UInt64?, _ connection: Int32, on m: MRef) {
+    // `exit` waits for the trace: the command must not be able to keep it waiting.
+    guard let time = nanoseconds.flatMap({ Int64(exactly: $0) }), apus_is_file(file) else {
+      refuse(connection, "a trace needs a time and a file")
+      _ = apus_close(file)
+      return
+    }
+    var failure: StaticString?
+    ServiceThread.whileOthersWait(m) { failure = TraceSession.begin(into: file) }
+    if failure == nil {
+      var (byte, passed): (UInt8, Int32) = (0, -1)
+      _ = apus_attach_receive(connection, &byte, 1, time, &passed)
+      if passed >= 0 { _ = apus_close(passed) }
+      ServiceThread.whileOthersWait(m) { failure = TraceSession.endAttached() }
+    }
+    if let failure {
+      refuse(connection, failure)
+    } else {
+      _ = send(connection, APUS_ATTACH_END, "")
+    }
   }
 
   private static func refuse(_ connection: Int32, _ reason: StaticString) {

@@ -17,10 +17,17 @@ struct TraceSession: ~Copyable {
     case none, running, ending
   }
 
+  private enum Fault: UInt8, AtomicRepresentable {
+    case none, notWritten, withoutMemory
+  }
+
   /// Whoever makes `running` of `none` begins the trace; its owner makes `ending` of it, and the thread `none`.
   private let state = Atomic<UInt32>(State.none.rawValue)
   /// The file; the thread's once it is started.
   private let descriptor = Atomic<Int32>(-1)
+  /// Whether another process asked for it, which is told of faults in place of standard error; and the fault.
+  private let isAttached = Atomic<Bool>(false)
+  private let fault = Atomic<Fault>(.none)
   /// The process that has begun the trace: a child that it forks has not the thread.
   private let process = Atomic<Int32>(0)
   /// After how many bytes of events the next generation begins.
@@ -40,18 +47,45 @@ struct TraceSession: ~Copyable {
       sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
       return false
     }
+    let error = start(descriptor, isAttached: false)
+    if error != 0 { complain(path, "has no thread to write it", error: error) }
+    return error == 0
+  }
+
+  /// Begins a trace into the open file `descriptor`, which is its own from here on, for another process; or why not.
+  static func begin(into descriptor: Int32) -> StaticString? {
+    guard change(.none, to: .running) else {
+      _ = apus_close(descriptor)
+      return "another trace is being written"
+    }
+    return start(descriptor, isAttached: true) == 0 ? nil : "the trace has no thread to write it"
+  }
+
+  /// Begins it, by whoever has made it `running`; 0 or an errno.
+  private static func start(_ descriptor: Int32, isAttached: Bool) -> Int32 {
     sched.pointee.trace.descriptor.store(descriptor, ordering: .relaxed)
     sched.pointee.trace.process.store(apus_getpid(), ordering: .relaxed)
+    sched.pointee.trace.isAttached.store(isAttached, ordering: .relaxed)
+    sched.pointee.trace.fault.store(.none, ordering: .relaxed)
     let error = ServiceThread.start { TraceSession.run($0) }
     if error != 0 {
-      complain(path, "has no thread to write it", error: error)
       _ = apus_close(descriptor)
       sched.pointee.trace.state.store(State.none.rawValue, ordering: .releasing)
-      return false
+      return error
     }
     apus_trace_end_at_exit { TraceSession.end() }
     StopTheWorld.run { TraceGeneration.beginSession(on: $0) }
-    return true
+    return 0
+  }
+
+  /// Ends what `begin(into:)` has begun, as `end`; what the file lacks, if it does.
+  static func endAttached() -> StaticString? {
+    end()
+    switch sched.pointee.trace.fault.load(ordering: .relaxed) {
+    case .none: return nil
+    case .notWritten: return "the trace could not be written: there may be no room for it"
+    case .withoutMemory: return "the trace lacks events, for want of memory"
+    }
   }
 
   /// Ends the trace that is on, if there is one, and returns when the file is complete.
@@ -121,10 +155,13 @@ struct TraceSession: ~Copyable {
       if file.size >= sched.pointee.trace.limit.load(ordering: .relaxed) { advance(&file, on: m) }
     }
     file.end()
+    let isAttached = sched.pointee.trace.isAttached.load(ordering: .relaxed)
     if file.error != 0 {
-      complain("the file", "is not complete", error: file.error)
+      sched.pointee.trace.fault.store(.notWritten, ordering: .relaxed)
+      if !isAttached { complain("the file", "is not complete", error: file.error) }
     } else if apus_trace_has_lost() {
-      complain("the file", "lacks events, for want of memory")
+      sched.pointee.trace.fault.store(.withoutMemory, ordering: .relaxed)
+      if !isAttached { complain("the file", "lacks events, for want of memory") }
     }
     file.close()
     apus_trace_drop_stacks()
