@@ -125,7 +125,7 @@ let package = Package(
       name: "endless-selects", dependencies: ["Apus"], path: "Tests/Programs/endless-selects",
       swiftSettings: settings),
     .executableTarget(
-      name: "apus-traced", dependencies: ["Apus", "ApusNet", "ApusRuntime"], path: "Tests/Programs/traced",
+      name: "apus-traced", dependencies: ["Apus", "ApusHeap", "ApusNet", "ApusRuntime"], path: "Tests/Programs/traced",
       swiftSettings: settings),
     .executableTarget(
       name: "lazy-start", dependencies: ["Apus"], path: "Tests/Programs/lazy-start", swiftSettings: settings),

@@ -22,6 +22,16 @@ enum {
   GO_SYSCALL_END_BLOCKED = 24,
   STW_BEGIN = 26,
   STW_END = 27,
+  GC_ACTIVE = 28,
+  GC_BEGIN = 29,
+  GC_END = 30,
+  SWEEP_BEGIN = 32,
+  SWEEP_END = 33,
+  ASSIST_ACTIVE = 34,
+  ASSIST_BEGIN = 35,
+  ASSIST_END = 36,
+  HEAP_ALLOC = 37,
+  HEAP_GOAL = 38,
   GO_STATUS_STACK = 48,
 };
 
@@ -74,8 +84,23 @@ static inline uint64_t apus_trace_make_word(uint64_t in, uint32_t state, uint32_
 static inline uint64_t apus_trace_word_generation(uint64_t word) {
   return word & APUS_TRACE_MARK ? (word & ~APUS_TRACE_MARK) >> 36 : 0;
 }
-static inline uint32_t apus_trace_word_state(uint64_t word) { return word >> 32 & 15; }
+static inline uint32_t apus_trace_word_state(uint64_t word) { return word >> 32 & 7; }
 static inline uint32_t apus_trace_word_sequence(uint64_t word) { return (uint32_t)word; }
 static inline bool apus_trace_is_known(uint64_t word) { return apus_trace_word_generation(word) == apus_trace_current; }
+
+/// Beside the state: in the eyes of the reader the goroutine helps the collector.
+#define APUS_TRACE_ASSISTS ((uint64_t)1 << 35)
+
+/// The word, in which the reader knew the goroutine, after an event, or said anew: whether it helps the collector stays.
+static inline void apus_trace_set_word(uint64_t *word, uint32_t state, uint32_t sequence) {
+  *word = apus_trace_make_word(apus_trace_current, state, sequence) | (*word & APUS_TRACE_ASSISTS);
+}
+
+/// The reader is to have the goroutine of this thread running: it does something in a region that was said to block.
+static inline void apus_trace_be_running(apus_trace_stream *s) {
+  if (!s->in_syscall) return;
+  PUT(s, GO_SYSCALL_END);
+  s->in_syscall = 0;
+}
 
 #endif

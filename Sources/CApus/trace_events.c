@@ -21,13 +21,6 @@ static uint64_t next_of(apus_trace_stream *s, apus_p_head *p) {
   return (uint32_t)p->trace;
 }
 
-/// The reader is to have the goroutine of this thread running: it does something in a region that was said to block.
-static void be_running(apus_trace_stream *s) {
-  if (!s->in_syscall) return;
-  PUT(s, GO_SYSCALL_END);
-  s->in_syscall = 0;
-}
-
 static void proc_start(apus_trace_stream *s, apus_p_head *p) {
   uint64_t sequence = next_of(s, p);
   PUT(s, PROC_START, (uint64_t)p->id, sequence);
@@ -58,7 +51,7 @@ static void go_create(apus_trace_stream *s, apus_g_head *g, uintptr_t creation, 
 void apus_trace_go_create(apus_m *m, apus_g_head *g, uintptr_t creation, uintptr_t entry) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   go_create(s, g, creation, entry, HERE(s, m));
   *apus_trace_word(g) = apus_trace_make_word(apus_trace_current, APUS_TRACE_RUNNABLE, 0);
 }
@@ -68,6 +61,7 @@ static void go_start(apus_trace_stream *s, apus_g_head *g, uintptr_t creation, u
   uint32_t sequence = 0;
   if (!apus_trace_is_known(*word)) {
     go_create(s, g, creation, entry, 0);
+    *word = 0;
   } else {
     sequence = apus_trace_word_sequence(*word);
     if (apus_trace_word_state(*word) == APUS_TRACE_WAITING) {
@@ -77,7 +71,7 @@ static void go_start(apus_trace_stream *s, apus_g_head *g, uintptr_t creation, u
   }
   sequence++;
   PUT(s, GO_START, g->id, sequence);
-  *word = apus_trace_make_word(apus_trace_current, APUS_TRACE_RUNNING, sequence);
+  apus_trace_set_word(word, APUS_TRACE_RUNNING, sequence);
   s->g = g;
 }
 
@@ -89,14 +83,14 @@ void apus_trace_go_start(apus_m *m, apus_g_head *g, uintptr_t creation, uintptr_
 /// The goroutine of this thread runs no more.
 static void leave(apus_trace_stream *s, uint32_t state) {
   uint64_t *word = apus_trace_word(s->g);
-  *word = apus_trace_make_word(apus_trace_current, state, apus_trace_word_sequence(*word));
+  apus_trace_set_word(word, state, apus_trace_word_sequence(*word));
   s->g = NULL;
 }
 
 void apus_trace_go_block(apus_m *m, uint64_t reason) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL || s->g == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, GO_BLOCK, reason, HERE(s, m));
   leave(s, APUS_TRACE_WAITING);
 }
@@ -104,7 +98,7 @@ void apus_trace_go_block(apus_m *m, uint64_t reason) {
 void apus_trace_go_yield(apus_m *m) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL || s->g == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, GO_STOP, APUS_TRACE_STRING_YIELD, HERE(s, m));
   leave(s, APUS_TRACE_RUNNABLE);
 }
@@ -112,7 +106,7 @@ void apus_trace_go_yield(apus_m *m) {
 void apus_trace_go_destroy(apus_m *m) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL || s->g == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, GO_DESTROY);
   *apus_trace_word(s->g) = 0;
   s->g = NULL;
@@ -123,7 +117,7 @@ static void go_unblock(apus_trace_stream *s, apus_g_head *g, uint64_t stack) {
   if (!apus_trace_is_known(*word) || apus_trace_word_state(*word) != APUS_TRACE_WAITING) return;
   uint32_t sequence = apus_trace_word_sequence(*word) + 1;
   PUT(s, GO_UNBLOCK, g->id, sequence, stack);
-  *word = apus_trace_make_word(apus_trace_current, APUS_TRACE_RUNNABLE, sequence);
+  apus_trace_set_word(word, APUS_TRACE_RUNNABLE, sequence);
 }
 
 void apus_trace_go_unblock(apus_m *m, apus_g_head *g) {
@@ -149,27 +143,27 @@ void apus_trace_syscall_begin(apus_m *m) {
 
 void apus_trace_syscall_end(apus_m *m) {
   apus_trace_stream *s = apus_trace_stream_of(m);
-  if (s != NULL) be_running(s);
+  if (s != NULL) apus_trace_be_running(s);
 }
 
 void apus_trace_stop_begin(apus_m *m, uint64_t reason) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, STW_BEGIN, reason, HERE(s, m));
 }
 
 void apus_trace_stop_end(apus_m *m) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, STW_END);
 }
 
 void apus_trace_procs_change(apus_m *m, uint64_t count) {
   apus_trace_stream *s = apus_trace_stream_of(m);
   if (s == NULL || s->g == NULL || s->p == NULL) return;
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, PROCS_CHANGE, count, HERE(s, m));
 }
 
@@ -201,7 +195,7 @@ void apus_trace_given(apus_m *m, apus_p_head *p) {
 
 /// The goroutine is stopped against its will, and the P goes.
 static void stop(apus_trace_stream *s, uint64_t stack) {
-  be_running(s);
+  apus_trace_be_running(s);
   PUT(s, GO_STOP, APUS_TRACE_STRING_PREEMPTED, stack);
   leave(s, APUS_TRACE_RUNNABLE);
   proc_stop(s);

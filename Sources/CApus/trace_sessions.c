@@ -15,6 +15,7 @@ void apus_trace_forget(apus_m *m) {
   s->p = NULL;
   s->g = NULL;
   s->in_syscall = 0;
+  s->sweeps = 0;
   s->arena = s->arena_end = NULL;
 }
 
@@ -35,6 +36,10 @@ void apus_trace_switch(bool is_on) { __atomic_store_n(&apus_trace_flag, is_on, _
 
 void apus_trace_advance(void) { apus_trace_current++; }
 
+static void tell_assist(apus_trace_stream *s, apus_g_head *g) {
+  if (*apus_trace_word(g) & APUS_TRACE_ASSISTS) PUT(s, ASSIST_ACTIVE, g->id);
+}
+
 void apus_trace_status_of_thread(apus_m *m, const apus_m *caller) {
   apus_trace_stream *s = m->head.trace;
   if (s == NULL) return;
@@ -50,7 +55,8 @@ void apus_trace_status_of_thread(apus_m *m, const apus_m *caller) {
   else if (apus_stopped_frame(m, &pc, &fp))
     stack = apus_trace_walk(s, pc, fp, s->g->stack_lo, s->g->stack_hi);
   PUT(s, GO_STATUS_STACK, s->g->id, s->id, s->in_syscall ? APUS_TRACE_SYSCALL : APUS_TRACE_RUNNING, stack);
-  *apus_trace_word(s->g) = apus_trace_make_word(apus_trace_current, APUS_TRACE_RUNNING, 0);
+  tell_assist(s, s->g);
+  apus_trace_set_word(apus_trace_word(s->g), APUS_TRACE_RUNNING, 0);
 }
 
 void apus_trace_status_of_p(apus_p_head *p) {
@@ -71,7 +77,8 @@ void apus_trace_status_of_g(apus_g_head *g) {
   }
   // No thread.
   PUT(&apus_trace_nobodys, GO_STATUS_STACK, g->id, ~(uint64_t)0, state, stack);
-  *word = apus_trace_make_word(apus_trace_current, state, 0);
+  tell_assist(&apus_trace_nobodys, g);
+  apus_trace_set_word(word, state, 0);
 }
 
 void apus_trace_flush(apus_m *m) {

@@ -12,14 +12,19 @@ struct TraceReader {
     case goStop = 19
     case goBlock, goUnblock, goSyscallBegin, goSyscallEnd, goSyscallEndBlocked
     case stopBegin = 26
-    case stopEnd
+    case stopEnd, gcActive, gcBegin, gcEnd
+    case sweepBegin = 32
+    case sweepEnd, assistActive, assistBegin, assistEnd, heapAlloc, heapGoal
     case goStatus = 48
 
     /// How many numbers follow the time.
     var argumentCount: Int {
       switch self {
-      case .procStop, .goDestroy, .goSyscallEnd, .goSyscallEndBlocked, .stopEnd: 0
-      case .procsChange, .procStart, .procStatus, .goStart, .goStop, .goBlock, .goSyscallBegin, .stopBegin: 2
+      case .procStop, .goDestroy, .goSyscallEnd, .goSyscallEndBlocked, .stopEnd, .assistEnd: 0
+      case .gcActive, .gcEnd, .sweepBegin, .assistActive, .assistBegin, .heapAlloc, .heapGoal: 1
+      case .procsChange, .procStart, .procStatus, .goStart, .goStop, .goBlock, .goSyscallBegin, .stopBegin, .gcBegin,
+        .sweepEnd:
+        2
       case .procSteal, .goCreate, .goUnblock: 3
       case .goStatus: 4
       }
@@ -191,10 +196,13 @@ struct TraceReader {
       case .goSyscallEndBlocked:
         try wants(running[stream] != nil)
         running[stream] = nil
-      case .goSyscallBegin, .goSyscallEnd, .procsChange, .stopBegin, .stopEnd:
+      case .goSyscallBegin, .goSyscallEnd, .procsChange, .stopBegin, .stopEnd, .gcBegin, .gcEnd, .assistBegin,
+        .assistEnd:
         try wants(running[stream] != nil && processors[stream] != nil)
-      case .goCreate: try wants(processors[stream] != nil)
-      case .goUnblock, .procSteal, .procStatus, .goStatus: break
+      case .goCreate, .sweepBegin, .sweepEnd, .heapAlloc, .heapGoal: try wants(processors[stream] != nil)
+      // Of the first generation it may be nobody's.
+      case .gcActive: try wants(running[stream] != nil || event.generation == generations.first)
+      case .goUnblock, .procSteal, .procStatus, .goStatus, .assistActive: break
       }
     }
   }

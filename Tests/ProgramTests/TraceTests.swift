@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// A traced scenario: what the program left behind, and its trace.
-private struct Traced {
+struct Traced {
   var result: ProgramResult
   var trace: TraceReader
   /// What Go's own parser says of it: nil where Go is not installed.
@@ -10,7 +10,7 @@ private struct Traced {
 }
 
 /// Runs `program` with a file for its trace, which has to have the structure of one, and which Go's parser has to accept.
-private func runTraced(
+func runTraced(
   _ program: String = "apus-traced", _ scenario: String? = nil, processors: Int, byEnvironment: Bool = false,
   arguments: [String] = []
 ) throws -> Traced {

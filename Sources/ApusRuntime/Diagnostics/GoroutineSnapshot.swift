@@ -25,7 +25,7 @@ package struct GoroutineSnapshot: ~Copyable {
     LazyStart.ensure()
     let address = apus_return_address()
     var snapshot = GoroutineSnapshot()
-    if all { StopTheWorld.run(.everything) { snapshot.take($0) } }
+    if all { StopTheWorld.run(.everything, for: .stacks) { snapshot.take($0) } }
     var bytes: [UInt8] = []
     let showsRuntime = sched.pointee.knobs.traceback >= .system
     withUnsafeMutablePointer(to: &bytes) { bytes in
@@ -63,7 +63,7 @@ package struct GoroutineSnapshot: ~Copyable {
     LazyStart.ensure()
     var own = Traceback(from: apus_return_address())
     var snapshot = GoroutineSnapshot()
-    StopTheWorld.run(.everything) { snapshot.take($0) }
+    StopTheWorld.run(.everything, for: .stacks) { snapshot.take($0) }
     var stacks: [[UInt]: Int] = [:]
     if !currentM().pointee.isForeign { stacks[own.addresses()] = 1 }
     var position = 0

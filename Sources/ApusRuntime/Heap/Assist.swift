@@ -27,6 +27,7 @@ enum Assist {
     let wanted = min(Double(debt) * ratio, 1e15)
     var work = Int(wanted) - takeCredit(upTo: Int(wanted))
     if work <= 0 { return }
+    if Trace.isOn { Trace.beginAssist() }
     var hasMore = true
     var time: Int64 = 0
     while work > 0 && hasMore {
@@ -40,6 +41,7 @@ enum Assist {
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
     if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace() }
+    if Trace.isOn { Trace.endAssist() }
   }
 
   private static func takeCredit(upTo wanted: Int) -> Int {

@@ -79,6 +79,7 @@ struct Cleanup: ~Copyable {
     }
     cleanup.pointee.lock.unlock(m)
     if count > 0 { heap.pointee.sweeper.unswept.wrappingSubtract(count, ordering: .releasing) }
+    if Trace.isOn { Trace.endSweep(on: m) }
     releaseM(m)
     return count
   }
@@ -179,6 +180,7 @@ struct Cleanup: ~Copyable {
     }
     // Last: whoever begins a cycle waits for it, and the block is in a list by then.
     if isUnswept { heap.pointee.sweeper.unswept.wrappingSubtract(1, ordering: .releasing) }
+    if Trace.isOn { Trace.endSweep(on: m) }
     releaseM(m)
   }
 

@@ -97,10 +97,11 @@ struct Collector: ~Copyable {
       collector.pointee.isRunning.store(false, ordering: .releasing)
       return false
     }
+    if Trace.isOn { Trace.beginCollection() }
     var reason = reason
     SystemStack.run(&reason) { argument in
       let reason = argument.unsafelyUnwrapped.assumingMemoryBound(to: Reason.self).pointee
-      StopTheWorld.runClaimed(.references) { m in
+      StopTheWorld.runClaimed(.references, for: .beginningOfCollection) { m in
         Collector.begin(reason, on: m)
         if Collector.marksAtOnce { while !Collector.tryToEnd(isLast: true, on: m) {} }
       }
@@ -149,7 +150,9 @@ struct Collector: ~Copyable {
     if StopTheWorld.claim(waits: waits) {
       SystemStack.run(&hasEnded) { argument in
         let hasEnded = argument.unsafelyUnwrapped.assumingMemoryBound(to: Bool.self)
-        StopTheWorld.runClaimed(.references) { m in hasEnded.pointee = Collector.tryToEnd(isLast: false, on: m) }
+        StopTheWorld.runClaimed(.references, for: .endOfCollection) { m in
+          hasEnded.pointee = Collector.tryToEnd(isLast: false, on: m)
+        }
       }
     }
     collector.pointee.isEnding.store(false, ordering: .releasing)
@@ -216,6 +219,7 @@ struct Collector: ~Copyable {
       marked: total, elapsed: max(now - collector.pointee.figures.markStart, 1),
       stacks: collector.pointee.figures.stackBytes, now: now)
     collector.pointee.lastEnd.store(now, ordering: .relaxed)
+    if Trace.isOn { Trace.endCollection(on: m) }
   }
 
   /// The cycle has ended and the world runs.

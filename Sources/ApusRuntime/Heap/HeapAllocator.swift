@@ -38,6 +38,7 @@ public enum HeapAllocator {
       cache.pointee.heap.blackBytes += Int(size)
     }
     Pacer.charge(Int(size))
+    if Trace.isOn { Trace.heapSize(on: m) }
     layout.pointee.lock.lock(m)
     layout.pointee.full.push(first)
     layout.pointee.lock.unlock(m)
@@ -81,6 +82,7 @@ public enum HeapAllocator {
     let index = takeBlock(layout, on: m)
     let bytes = Int(heap.pointee.arena.block(at: index).pointee.freeSlots) * Int(layout.pointee.slotSize)
     Pacer.charge(bytes)
+    if Trace.isOn { Trace.heapSize(on: m) }
     processor(m).pointee.heap.debt += bytes
     entry.pointee = HeapCacheEntry(key: key, cursor: 0, limit: 0, block: UInt32(index + 1))
     guard let address = takeRun(of: entry, on: m) else {
@@ -95,15 +97,22 @@ public enum HeapAllocator {
     let partial = layout.pointee.partial.pop()
     layout.pointee.lock.unlock(m)
     if let partial { return partial }
-    // So many blocks without a free slot, and it is better to take a fresh one (as Go does).
-    for _ in 0..<100 {
-      guard let swept = Sweeper.sweepOne(of: layout, on: m) else { break }
-      if let index = swept { return index }
-    }
+    let swept = takeSweptBlock(layout, on: m)
+    if Trace.isOn { Trace.endSweep(on: m) }
+    if let swept { return swept }
     Scavenger.makeRoom(for: 1)
     guard let index = PageHeap.allocate(1, on: m) else { outOfMemory(bytes: Int(layout.pointee.slotSize)) }
     layout.adopt(index, blocks: 1, bytes: 0)
     return index
+  }
+
+  private static func takeSweptBlock(_ layout: HeapLayoutRef, on m: MRef) -> Int? {
+    // So many blocks without a free slot, and it is better to take a fresh one (as Go does).
+    for _ in 0..<100 {
+      guard let swept = Sweeper.sweepOne(of: layout, on: m) else { return nil }
+      if let index = swept { return index }
+    }
+    return nil
   }
 
   private static func outOfMemory(bytes: Int) -> Never {

@@ -69,8 +69,9 @@ package enum HeapKnob {
     set {
       LazyStart.ensure()
       let percent = min(max(newValue, -1), Int(Int32.max))
-      StopTheWorld.run { _ in
+      StopTheWorld.run(for: .knobsOfCollector) { m in
         heap.pointee.pacer.configure(percent: percent, limit: heap.pointee.pacer.limit.load(ordering: .relaxed))
+        if Trace.isOn { Trace.heapGoal(on: m) }
       }
     }
   }
@@ -83,9 +84,10 @@ package enum HeapKnob {
     }
     set {
       LazyStart.ensure()
-      StopTheWorld.run { _ in
+      StopTheWorld.run(for: .knobsOfCollector) { m in
         heap.pointee.pacer.configure(
           percent: heap.pointee.pacer.percent.load(ordering: .relaxed), limit: max(newValue, 0))
+        if Trace.isOn { Trace.heapGoal(on: m) }
       }
     }
   }

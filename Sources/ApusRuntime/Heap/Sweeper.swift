@@ -66,10 +66,13 @@ struct Sweeper: ~Copyable {
     return .some(nil)
   }
 
-  /// Sweeps the block, which is the caller's: its bitmaps and counts.
+  /// Sweeps the block, which is the caller's: its bitmaps and counts. At the end of the section the trace is told
+  /// (`Trace.endSweep`).
   static func sweep(_ index: Int, _ block: BlockRef, on m: MRef) {
     let generation = sweeper.pointee.generation.load(ordering: .relaxed)
     assert(block.pointee.sweepGeneration.load(ordering: .relaxed) == generation &- 2, "a block is swept twice")
+    let free = block.pointee.freeSlots
+    if Trace.isOn { Trace.beginSweep(on: m) }
     block.pointee.sweepGeneration.store(generation &- 1, ordering: .sequentiallyConsistent)
     WeakTable.sweep(block, on: m)
     let allocated = heap.pointee.arena.allocatedWords(ofBlock: index)
@@ -94,6 +97,7 @@ struct Sweeper: ~Copyable {
     }
     block.pointee.position = 0
     block.pointee.sweepGeneration.store(generation, ordering: .releasing)
+    if Trace.isOn { Trace.countSweep(of: block, free: free, on: m) }
   }
 
   /// Puts a swept block with free slots where it belongs: to the page heap when nothing in it is used.
@@ -119,6 +123,7 @@ struct Sweeper: ~Copyable {
       count += 1
       if let index = swept { put(index, heap.pointee.arena.block(at: index), current, on: m) }
     }
+    if Trace.isOn { Trace.endSweep(on: m) }
     releaseM(m)
     Cleanup.wake()
     return count

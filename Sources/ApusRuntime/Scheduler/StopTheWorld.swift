@@ -54,6 +54,11 @@ enum StopTheWorld {
     }
   }
 
+  /// What it stands still for, as traces have it.
+  enum Reason: UInt8 {
+    case processors, stacks, beginningOfCollection, endOfCollection, knobsOfCollector, trace
+  }
+
   /// `SchedHead.stopping` while a fatal report is written: threads stop by themselves in the scheduler, but no signal
   /// stops one, since it might hold the lock of malloc, which the report needs. For the same reason those that were stopped
   /// go on, without a P, until they come to use the runtime. It is never taken back: whoever stops the world or starts it
@@ -66,9 +71,9 @@ enum StopTheWorld {
 
   /// Stops the world for the duration of `body`, which runs on the calling goroutine, in the runtime (Section.swift): it
   /// must not park, allocate or count references. One caller at a time; others wait.
-  static func run(_ extent: Extent = .processors, _ body: (MRef) -> Void) {
+  static func run(_ extent: Extent = .processors, for reason: Reason = .processors, _ body: (MRef) -> Void) {
     _ = claim(waits: true)
-    runClaimed(extent, body)
+    runClaimed(extent, for: reason, body)
   }
 
   /// The caller will be the one who stops the world, by `runClaimed`. False, if it does not wait, where somebody else is.
@@ -79,9 +84,9 @@ enum StopTheWorld {
   }
 
   /// `run`, by whoever has the claim.
-  static func runClaimed(_ extent: Extent, _ body: (MRef) -> Void) {
+  static func runClaimed(_ extent: Extent, for reason: Reason, _ body: (MRef) -> Void) {
     let m = acquireM()
-    let isTraced = Trace.isOn && Trace.beginStop(extent, on: m)
+    let isTraced = Trace.isOn && Trace.beginStop(reason, on: m)
     let asked = Clock.nanotime()
     sched.pointee.stopAsked = asked
     stop(m, extent)

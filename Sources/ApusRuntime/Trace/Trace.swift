@@ -64,9 +64,9 @@ enum Trace {
 
   /// The current goroutine stops the world; false where it has no P, and nothing is told.
   @inline(never)
-  static func beginStop(_ extent: StopTheWorld.Extent, on m: MRef) -> Bool {
+  static func beginStop(_ reason: StopTheWorld.Reason, on m: MRef) -> Bool {
     if m.pointee.p == nil { return false }
-    apus_trace_stop_begin(m.cM, UInt64(APUS_TRACE_STRING_STOP) + UInt64(extent.rawValue))
+    apus_trace_stop_begin(m.cM, UInt64(APUS_TRACE_STRING_STOP) + UInt64(reason.rawValue))
     return true
   }
 

@@ -22,20 +22,23 @@ enum TraceGeneration {
       case .running, .dead: break
       }
     }
+    apus_trace_adopt_collection(apus_is_marking() != 0)
     tell(slabs, on: m)
     apus_trace_switch(true)
     if m.pointee.p != nil { Trace.countProcs(on: m) }
     sched.pointee.lock.unlock(m)
   }
 
-  /// Ends the generation and begins the next. The last buffers of the one that ends are the caller's.
-  static func advance(on m: MRef) -> UnsafeMutablePointer<apus_trace_buffer>? {
+  /// Ends the generation and begins the next. The last buffers of the one that ends are the caller's. False when that is
+  /// not possible now: the collector marks, and nobody runs who could say so.
+  static func advance(on m: MRef, last: inout UnsafeMutablePointer<apus_trace_buffer>?) -> Bool {
     sched.pointee.lock.lock(m)
+    defer { sched.pointee.lock.unlock(m) }
+    if apus_trace_has_collection() && runningThread() == nil { return false }
     flush()
-    let last = apus_trace_take_full()
+    last = apus_trace_take_full()
     tell(GoroutineRegistry.lockedSlabs(m), on: m)
-    sched.pointee.lock.unlock(m)
-    return last
+    return true
   }
 
   /// Switches tracing off, and hands the last buffers to the thread that writes.
@@ -69,12 +72,32 @@ enum TraceGeneration {
   private static func tell(_ slabs: UnsafeMutablePointer<GoroutineRegistry.SlabHeader>?, on m: MRef) {
     apus_trace_advance()
     eachThread { apus_trace_status_of_thread($0.cM, m.cM) }
+    tellOfHeap()
     for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
       apus_trace_status_of_p(sched.pointee.allP[index].unsafelyUnwrapped.cHead)
     }
     GoroutineRegistry.eachRecord(of: slabs) { g in
       if g.pointee.status != .dead { apus_trace_status_of_g(g.cHead) }
     }
+  }
+
+  /// Says whether a cycle is on, and how large the heap is.
+  private static func tellOfHeap() {
+    let runner = runningThread()
+    apus_trace_status_of_collection(runner?.cM)
+    if let runner, Collector.collector.pointee.lastEnd.load(ordering: .relaxed) != 0 {
+      Trace.heapSize(on: runner)
+      Trace.heapGoal(on: runner)
+    }
+  }
+
+  /// A thread that has a goroutine running in the eyes of the reader.
+  private static func runningThread() -> MRef? {
+    var threads = ThreadRecords()
+    while let m = threads.next() {
+      if apus_trace_has_running(m.cM) { return m }
+    }
+    return nil
   }
 
   private static func eachThread(_ body: (MRef) -> Void) {

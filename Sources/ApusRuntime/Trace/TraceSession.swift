@@ -74,7 +74,7 @@ struct TraceSession: ~Copyable {
       return error
     }
     apus_trace_end_at_exit { TraceSession.end() }
-    StopTheWorld.run { TraceGeneration.beginSession(on: $0) }
+    StopTheWorld.run(for: .trace) { TraceGeneration.beginSession(on: $0) }
     return 0
   }
 
@@ -92,7 +92,7 @@ struct TraceSession: ~Copyable {
   static func end() {
     guard sched.pointee.trace.process.load(ordering: .relaxed) == apus_getpid() else { return }
     if change(.running, to: .ending) {
-      StopTheWorld.run { TraceGeneration.endSession(on: $0) }
+      StopTheWorld.run(for: .trace) { TraceGeneration.endSession(on: $0) }
       apus_trace_wake_writer()
     }
     Syscall.enter()
@@ -172,10 +172,9 @@ struct TraceSession: ~Copyable {
     var last: UnsafeMutablePointer<apus_trace_buffer>?
     var next: UInt64 = 0
     ServiceThread.whileOthersWait(m) {
-      StopTheWorld.run { m in
+      StopTheWorld.run(for: .trace) { m in
         if !Trace.isOn { return }
-        last = TraceGeneration.advance(on: m)
-        next = apus_trace_generation()
+        if TraceGeneration.advance(on: m, last: &last) { next = apus_trace_generation() }
       }
     }
     if next == 0 { return }

@@ -21,18 +21,28 @@ struct TraceStrings {
     }
   }
 
+  private static func text(of reason: StopTheWorld.Reason) -> String {
+    switch reason {
+    case .processors: "GOMAXPROCS"
+    case .stacks: "all goroutines stack trace"
+    case .beginningOfCollection: "GC sweep termination"
+    case .endOfCollection: "GC mark termination"
+    case .knobsOfCollector: "GC controller"
+    case .trace: "start or stop trace"
+    }
+  }
+
   private static let fixed: [(UInt64, String)] = {
     var strings: [(UInt64, String)] = [
       (UInt64(APUS_TRACE_STRING_YIELD), "runtime.Gosched"),
       (UInt64(APUS_TRACE_STRING_PREEMPTED), "preempted"),
-      (UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.processors.rawValue), "GOMAXPROCS"),
-      (
-        UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.everything.rawValue),
-        "all goroutines stack trace"
-      ),
-      (UInt64(APUS_TRACE_STRING_STOP) + UInt64(StopTheWorld.Extent.references.rawValue), "GC"),
     ]
     var number: UInt8 = 0
+    while let reason = StopTheWorld.Reason(rawValue: number) {
+      strings.append((UInt64(APUS_TRACE_STRING_STOP) + UInt64(number), text(of: reason)))
+      number += 1
+    }
+    number = 0
     while let reason = WaitReason(rawValue: number) {
       strings.append((UInt64(APUS_TRACE_STRING_BLOCK) + UInt64(number), text(of: reason)))
       number += 1

@@ -60,6 +60,10 @@ typedef struct apus_trace_stream {
   apus_p_head *p;
   apus_g_head *g;
   bool in_syscall;
+  /// The reader has the P sweeping: since then bytes of so many blocks were looked at, and so many are free again.
+  bool sweeps;
+  uint64_t swept;
+  uint64_t reclaimed;
   /// Memory for stacks.
   uint8_t *arena;
   uint8_t *arena_end;
@@ -90,7 +94,7 @@ enum {
   APUS_TRACE_STRING_BLOCK = 1,
   APUS_TRACE_STRING_YIELD = 64,
   APUS_TRACE_STRING_PREEMPTED = 65,
-  /// Added to an extent of `StopTheWorld`.
+  /// Added to a reason of `StopTheWorld`.
   APUS_TRACE_STRING_STOP = 80,
   /// The first that a session gives out.
   APUS_TRACE_STRING_FIRST = 128,
@@ -131,6 +135,21 @@ void apus_trace_stop_end(apus_m *m);
 /// How many Ps there are.
 void apus_trace_procs_change(apus_m *m, uint64_t count);
 
+// Of the collector (trace_collections.c).
+/// A cycle begins or ends. Nobody else can stop the world meanwhile.
+void apus_trace_gc_begin(apus_m *m);
+void apus_trace_gc_end(apus_m *m);
+/// The current goroutine begins to help the collector, or has helped.
+void apus_trace_assist_begin(apus_m *m);
+void apus_trace_assist_end(apus_m *m);
+/// A block is about to be swept; so many bytes were looked at, and so many are free again; the P goes on to other things.
+void apus_trace_sweep_begin(apus_m *m);
+void apus_trace_sweep_count(apus_m *m, uint64_t swept, uint64_t reclaimed);
+void apus_trace_sweep_end(apus_m *m);
+/// The bytes of objects, and how many there may be when the next cycle ends.
+void apus_trace_heap_alloc(apus_m *m, uint64_t bytes);
+void apus_trace_heap_goal(apus_m *m, uint64_t bytes);
+
 // Under `Sched.lock`, of another thread or the caller: one that has lost its P.
 /// The P of `m` has just been taken, while its thread slept in the kernel.
 void apus_trace_robbed(apus_m *m);
@@ -168,6 +187,14 @@ void apus_trace_status_of_thread(apus_m *m, const apus_m *caller);
 /// Says that of a P that nobody has, and of a goroutine that is on no thread, if the reader knows it.
 void apus_trace_status_of_p(apus_p_head *p);
 void apus_trace_status_of_g(apus_g_head *g);
+/// Whether the reader has a goroutine running on `m`.
+bool apus_trace_has_running(const apus_m *m);
+/// What the reader is told of the collector when a session begins: whether a cycle is on.
+void apus_trace_adopt_collection(bool is_on);
+/// Whether the reader has a cycle under way: then a generation has to say so, on a thread that has a goroutine running.
+bool apus_trace_has_collection(void);
+/// Says so, in the stream of `m`. NULL: in nobody's, which is possible in a session's first generation only.
+void apus_trace_status_of_collection(apus_m *m);
 /// Hands the unfinished buffer of `m`, or of nobody's stream, to those that are full.
 void apus_trace_flush(apus_m *m);
 void apus_trace_flush_nobodys(void);

@@ -27,6 +27,7 @@ case "hogs": traced { computeBesideOthers() }
 case "foreign": traced { useFromThreads() }
 case "in-region": traced { useTheRuntimeInRegions() }
 case "procs": traced { changeProcessors() }
+case "collections": traced { collectBesideOthers() }
 case "generations":
   TraceOfRun.setGenerationSize(20_000)
   let never = Channel<Int>()
