@@ -17,7 +17,7 @@ public enum Runtime {
 
   /// Writes an execution trace of what the program does during `body` to the file at `path`, which is created or emptied,
   /// and returns what `body` returns. `go tool trace` of Go 1.25 and later opens it: every goroutine's states and why it
-  /// waited, processors, system calls, preemptions, with stacks.
+  /// waited, processors, system calls, preemptions, collections, with stacks, and what the program says by `Trace`.
   ///
   /// There is one trace at a time. Where there is one already, or the file cannot be written, standard error is told, and
   /// `body` runs untraced. The world stops for a moment at the beginning, at the end, and at every 16 MB of events. An event

@@ -32,6 +32,11 @@ enum {
   ASSIST_END = 36,
   HEAP_ALLOC = 37,
   HEAP_GOAL = 38,
+  TASK_BEGIN = 40,
+  TASK_END = 41,
+  REGION_BEGIN = 42,
+  REGION_END = 43,
+  LOG = 44,
   GO_STATUS_STACK = 48,
 };
 
@@ -57,6 +62,8 @@ void apus_trace_put(apus_trace_stream *s, uint8_t kind, int count, const uint64_
 
 /// The number of a stack, 0 for none. Two threads that meet a new one at the same time may give it two.
 uint64_t apus_trace_number_of(apus_trace_stream *s, const uintptr_t *pcs, uint32_t count);
+/// The number of a text, of which as much is kept as the format takes; 0 for an empty one.
+uint64_t apus_trace_number_of_text(apus_trace_stream *s, const char *bytes, size_t length);
 /// The stack that goes on at `pc`, a return address, with the frame pointer `fp`, inside [lo, hi). Only the innermost
 /// frames: a goroutine that is stopped deep in a recursion is not to wait for its trace.
 uint64_t apus_trace_walk(apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi);
@@ -101,6 +108,14 @@ static inline void apus_trace_be_running(apus_trace_stream *s) {
   if (!s->in_syscall) return;
   PUT(s, GO_SYSCALL_END);
   s->in_syscall = 0;
+}
+
+/// The stream of `m`, on which a goroutine runs in the eyes of the reader from now on; NULL when it has none, or no P.
+static inline apus_trace_stream *apus_trace_running(apus_m *m) {
+  apus_trace_stream *s = apus_trace_stream_of(m);
+  if (s == NULL || s->p == NULL || s->g == NULL) return NULL;
+  apus_trace_be_running(s);
+  return s;
 }
 
 #endif

@@ -19,23 +19,15 @@ bool apus_trace_has_running(const apus_m *m) {
   return s != NULL && s->p != NULL && s->g != NULL && !s->in_syscall;
 }
 
-/// The stream of `m`, on which a goroutine runs in the eyes of the reader; NULL when there is none.
-static apus_trace_stream *running(apus_m *m) {
-  apus_trace_stream *s = apus_trace_stream_of(m);
-  if (s == NULL || s->p == NULL || s->g == NULL) return NULL;
-  apus_trace_be_running(s);
-  return s;
-}
-
 void apus_trace_gc_begin(apus_m *m) {
-  apus_trace_stream *s = is_told ? NULL : running(m);
+  apus_trace_stream *s = is_told ? NULL : apus_trace_running(m);
   if (s == NULL) return;
   PUT(s, GC_BEGIN, ++sequence, HERE(s, m));
   is_told = true;
 }
 
 void apus_trace_gc_end(apus_m *m) {
-  apus_trace_stream *s = is_told ? running(m) : NULL;
+  apus_trace_stream *s = is_told ? apus_trace_running(m) : NULL;
   if (s == NULL) return;
   PUT(s, GC_END, ++sequence);
   is_told = false;
@@ -50,14 +42,14 @@ void apus_trace_status_of_collection(apus_m *m) {
 }
 
 void apus_trace_assist_begin(apus_m *m) {
-  apus_trace_stream *s = running(m);
+  apus_trace_stream *s = apus_trace_running(m);
   if (s == NULL || *apus_trace_word(s->g) & APUS_TRACE_ASSISTS) return;
   PUT(s, ASSIST_BEGIN, HERE(s, m));
   *apus_trace_word(s->g) |= APUS_TRACE_ASSISTS;
 }
 
 void apus_trace_assist_end(apus_m *m) {
-  apus_trace_stream *s = running(m);
+  apus_trace_stream *s = apus_trace_running(m);
   if (s == NULL || !(*apus_trace_word(s->g) & APUS_TRACE_ASSISTS)) return;
   PUT(s, ASSIST_END);
   *apus_trace_word(s->g) &= ~APUS_TRACE_ASSISTS;

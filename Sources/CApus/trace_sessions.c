@@ -4,7 +4,6 @@
 uint64_t apus_trace_generation(void) { return apus_trace_current; }
 
 void apus_trace_begin(void) {
-  apus_trace_nobodys.arena = apus_trace_nobodys.arena_end = NULL;
   apus_trace_begin_streams();
   apus_trace_current++;
 }
@@ -16,7 +15,6 @@ void apus_trace_forget(apus_m *m) {
   s->g = NULL;
   s->in_syscall = 0;
   s->sweeps = 0;
-  s->arena = s->arena_end = NULL;
 }
 
 void apus_trace_adopt(apus_g_head *g, uint32_t state) {

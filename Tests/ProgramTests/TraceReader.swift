@@ -15,6 +15,8 @@ struct TraceReader {
     case stopEnd, gcActive, gcBegin, gcEnd
     case sweepBegin = 32
     case sweepEnd, assistActive, assistBegin, assistEnd, heapAlloc, heapGoal
+    case taskBegin = 40
+    case taskEnd, regionBegin, regionEnd, log
     case goStatus = 48
 
     /// How many numbers follow the time.
@@ -23,10 +25,10 @@ struct TraceReader {
       case .procStop, .goDestroy, .goSyscallEnd, .goSyscallEndBlocked, .stopEnd, .assistEnd: 0
       case .gcActive, .gcEnd, .sweepBegin, .assistActive, .assistBegin, .heapAlloc, .heapGoal: 1
       case .procsChange, .procStart, .procStatus, .goStart, .goStop, .goBlock, .goSyscallBegin, .stopBegin, .gcBegin,
-        .sweepEnd:
+        .sweepEnd, .taskEnd:
         2
-      case .procSteal, .goCreate, .goUnblock: 3
-      case .goStatus: 4
+      case .procSteal, .goCreate, .goUnblock, .regionBegin, .regionEnd: 3
+      case .goStatus, .taskBegin, .log: 4
       }
     }
   }
@@ -71,6 +73,12 @@ struct TraceReader {
 
   /// What the event's reason says.
   func reason(of event: Event) -> String { strings[event.generation]?[event.arguments[0]] ?? "" }
+
+  /// The text that the event refers to by an argument.
+  func text(_ argument: Int, of event: Event) -> String { strings[event.generation]?[event.arguments[argument]] ?? "" }
+
+  /// How many texts a generation has.
+  func textCount(in generation: UInt64) -> Int { strings[generation]?.count ?? 0 }
 
   /// The names of the functions of a stack.
   func functions(_ stack: UInt64, in generation: UInt64) -> [String] {
@@ -197,7 +205,7 @@ struct TraceReader {
         try wants(running[stream] != nil)
         running[stream] = nil
       case .goSyscallBegin, .goSyscallEnd, .procsChange, .stopBegin, .stopEnd, .gcBegin, .gcEnd, .assistBegin,
-        .assistEnd:
+        .assistEnd, .taskBegin, .taskEnd, .regionBegin, .regionEnd, .log:
         try wants(running[stream] != nil && processors[stream] != nil)
       case .goCreate, .sweepBegin, .sweepEnd, .heapAlloc, .heapGoal: try wants(processors[stream] != nil)
       // Of the first generation it may be nobody's.

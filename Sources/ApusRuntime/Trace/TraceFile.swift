@@ -18,7 +18,7 @@ struct TraceFile: ~Copyable {
   /// The most that a batch may hold.
   private static var batchLimit: Int { Int(APUS_TRACE_BUFFER) }
   /// The longest string.
-  private static var stringLimit: Int { 1024 }
+  private static var stringLimit: Int { Int(APUS_TRACE_TEXT) }
 
   private let descriptor: Int32
   private var frames = TraceFrames()
@@ -65,10 +65,12 @@ struct TraceFile: ~Copyable {
     }
   }
 
-  /// Ends the generation.
+  /// Ends the generation, and empties its tables.
   mutating func end() {
     writeStacks()
     writeStrings()
+    writeTexts()
+    apus_trace_drop_tables(generation)
   }
 
   /// Closes the file.
@@ -80,7 +82,7 @@ struct TraceFile: ~Copyable {
   private mutating func writeStacks() {
     var batch = Batch(kind: Kind.stacks)
     for bucket in 0..<Int(APUS_TRACE_BUCKETS) {
-      var next = apus_trace_stacks(bucket)
+      var next = apus_trace_stacks(generation, bucket)
       while let stack = next {
         next = stack.pointee.link
         let frames = frames.frames(of: stack).prefix(Int(APUS_TRACE_DEPTH) * 2)
@@ -88,6 +90,8 @@ struct TraceFile: ~Copyable {
         batch.add(UInt64(stack.pointee.id))
         batch.add(UInt64(frames.count))
         for frame in frames {
+          self.frames.strings.use(frame.function)
+          self.frames.strings.use(frame.file)
           batch.add(frame.key)
           batch.add(frame.function)
           batch.add(frame.file)
@@ -102,15 +106,34 @@ struct TraceFile: ~Copyable {
 
   private mutating func writeStrings() {
     var batch = Batch(kind: Kind.strings)
-    for (number, text) in frames.strings.all {
+    for (number, text) in frames.strings.takeUsed() {
       let bytes = text.utf8.prefix(Self.stringLimit)
-      batch.add(kind: Kind.string)
-      batch.add(number)
-      batch.add(UInt64(bytes.count))
-      batch.bytes.append(contentsOf: bytes)
-      if batch.bytes.count > Self.batchLimit - 8192 { flush(&batch) }
+      add(number, bytes, count: bytes.count, to: &batch)
     }
     flush(&batch)
+  }
+
+  /// Those that the program has given.
+  private mutating func writeTexts() {
+    var batch = Batch(kind: Kind.strings)
+    for bucket in 0..<Int(APUS_TRACE_BUCKETS) {
+      var next = apus_trace_texts(generation, bucket)
+      while let text = next {
+        next = text.pointee.link
+        let count = Int(text.pointee.count)
+        let bytes = UnsafeRawBufferPointer(start: apus_trace_text_bytes(text), count: count)
+        add(text.pointee.id, bytes, count: count, to: &batch)
+      }
+    }
+    flush(&batch)
+  }
+
+  private mutating func add(_ number: UInt64, _ text: some Sequence<UInt8>, count: Int, to batch: inout Batch) {
+    batch.add(kind: Kind.string)
+    batch.add(number)
+    batch.add(UInt64(count))
+    batch.bytes.append(contentsOf: text)
+    if batch.bytes.count > Self.batchLimit - 8192 { flush(&batch) }
   }
 
   private mutating func flush(_ batch: inout Batch) {

@@ -164,7 +164,6 @@ struct TraceSession: ~Copyable {
       if !isAttached { complain("the file", "lacks events, for want of memory") }
     }
     file.close()
-    apus_trace_drop_stacks()
   }
 
   /// Goes on to the next generation, unless the trace has ended meanwhile.

@@ -1,7 +1,8 @@
 import CApus
 
 /// The strings that a trace's events refer to by number. Those of the scheduler have fixed numbers, since they are written
-/// where nothing can be looked up; names of functions and files get theirs when the file is written.
+/// where nothing can be looked up; names of functions and files get theirs when the file is written, and a generation has
+/// those that it uses.
 struct TraceStrings {
   /// The words of Go's traces, by which `go tool trace` sorts what goroutines wait for into its profiles.
   private static func text(of reason: WaitReason) -> String {
@@ -51,15 +52,29 @@ struct TraceStrings {
   }()
 
   private var numbers: [String: UInt64] = [:]
-  private(set) var all = Self.fixed
+  private var texts: [String] = []
+  private var used: Set<Int> = []
 
-  /// The number of `text`; 0 for "".
+  /// The number of `text`; 0 for "". Those between are texts of the program's.
   mutating func number(of text: String) -> UInt64 {
     if text.isEmpty { return 0 }
     if let known = numbers[text] { return known }
-    let number = UInt64(APUS_TRACE_STRING_FIRST) + UInt64(numbers.count)
+    let number = Self.number(at: texts.count)
     numbers[text] = number
-    all.append((number, text))
+    texts.append(text)
     return number
+  }
+
+  private static func number(at index: Int) -> UInt64 { UInt64(APUS_TRACE_STRING_FIRST) + 1 + 2 * UInt64(index) }
+
+  /// The generation refers to the text with this number.
+  mutating func use(_ number: UInt64) {
+    if number > 0 { used.insert(Int(number - Self.number(at: 0)) / 2) }
+  }
+
+  /// The strings of the generation, which is over.
+  mutating func takeUsed() -> [(UInt64, String)] {
+    defer { used.removeAll(keepingCapacity: true) }
+    return Self.fixed + used.map { (Self.number(at: $0), texts[$0]) }
   }
 }

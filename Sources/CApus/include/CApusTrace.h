@@ -64,12 +64,13 @@ typedef struct apus_trace_stream {
   bool sweeps;
   uint64_t swept;
   uint64_t reclaimed;
-  /// Memory for stacks.
+  /// Memory for what events of this generation refer to.
   uint8_t *arena;
   uint8_t *arena_end;
+  uint64_t arena_generation;
 } apus_trace_stream;
 
-/// A stack that events refer to. What is known of a session's stacks stays until it ends.
+/// A stack that events of a generation refer to.
 typedef struct apus_trace_stack {
   struct apus_trace_stack *link;
   uint64_t hash;
@@ -79,6 +80,18 @@ typedef struct apus_trace_stack {
   /// spawned.
   uintptr_t pcs[];
 } apus_trace_stack;
+
+/// A text of the program that events of a generation refer to.
+typedef struct apus_trace_text {
+  struct apus_trace_text *link;
+  uint64_t hash;
+  uint64_t id;
+  uint32_t count;
+  char bytes[];
+} apus_trace_text;
+
+/// The longest text of the format.
+#define APUS_TRACE_TEXT 1024
 
 #define APUS_TRACE_DEPTH 64
 #define APUS_TRACE_BUCKETS 4096
@@ -96,7 +109,8 @@ enum {
   APUS_TRACE_STRING_PREEMPTED = 65,
   /// Added to a reason of `StopTheWorld`.
   APUS_TRACE_STRING_STOP = 80,
-  /// The first that a session gives out.
+  /// The first that a generation gives out: to texts of the program, and the next one to names of functions and files, in
+  /// turn.
   APUS_TRACE_STRING_FIRST = 128,
 };
 
@@ -149,6 +163,15 @@ void apus_trace_sweep_end(apus_m *m);
 /// The bytes of objects, and how many there may be when the next cycle ends.
 void apus_trace_heap_alloc(apus_m *m, uint64_t bytes);
 void apus_trace_heap_goal(apus_m *m, uint64_t bytes);
+
+// Of the program itself (trace_annotations.c): the current goroutine begins or ends a task or a region of one, or says
+// something. A task is known by its number, which is never used again; 0 is none.
+void apus_trace_task_begin(apus_m *m, uint64_t task, uint64_t parent, const char *name, size_t length);
+void apus_trace_task_end(apus_m *m, uint64_t task);
+void apus_trace_region_begin(apus_m *m, uint64_t task, const char *name, size_t length);
+void apus_trace_region_end(apus_m *m, uint64_t task, const char *name, size_t length);
+void apus_trace_log(
+    apus_m *m, uint64_t task, const char *category, size_t category_length, const char *message, size_t length);
 
 // Under `Sched.lock`, of another thread or the caller: one that has lost its P.
 /// The P of `m` has just been taken, while its thread slept in the kernel.
@@ -216,13 +239,15 @@ void apus_trace_free(apus_trace_buffer *buffer);
 /// Sleeps until there may be a full buffer, or `apus_trace_wake_writer`.
 void apus_trace_wait(void);
 void apus_trace_wake_writer(void);
-/// A bucket of the table of stacks.
-apus_trace_stack *apus_trace_stacks(size_t bucket);
+/// A bucket of a generation's table of stacks, or of texts.
+apus_trace_stack *apus_trace_stacks(uint64_t generation, size_t bucket);
+apus_trace_text *apus_trace_texts(uint64_t generation, size_t bucket);
 static inline uintptr_t *apus_trace_stack_pcs(apus_trace_stack *stack) { return stack->pcs; }
+static inline const char *apus_trace_text_bytes(const apus_trace_text *text) { return text->bytes; }
 static inline uint8_t *apus_trace_buffer_bytes(apus_trace_buffer *buffer) { return buffer->bytes; }
 /// Has `end` called by `exit`; once, however often it is asked for. For whoever has begun a session.
 void apus_trace_end_at_exit(void (*end)(void));
-/// Empties the table when a session is over and nobody can refer to it.
-void apus_trace_drop_stacks(void);
+/// Empties a generation's tables when it is over and nobody can refer to them: before the next but one begins.
+void apus_trace_drop_tables(uint64_t generation);
 
 #endif

@@ -28,6 +28,11 @@ case "foreign": traced { useFromThreads() }
 case "in-region": traced { useTheRuntimeInRegions() }
 case "procs": traced { changeProcessors() }
 case "collections": traced { collectBesideOthers() }
+case "annotations": traced { annotate() }
+case "annotations-beyond": annotateBeyond(file)
+case "logs":
+  TraceOfRun.setGenerationSize(1)
+  traced { logMuch() }
 case "generations":
   TraceOfRun.setGenerationSize(20_000)
   let never = Channel<Int>()

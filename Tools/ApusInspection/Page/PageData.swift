@@ -3,6 +3,8 @@ struct PageData {
   /// The most items that all lanes of a kind have, and the most goroutines that have a lane.
   private static let itemLimit = 150_000
   private static let laneLimit = 2000
+  /// The most tasks, regions and messages.
+  private static let markLimit = 50_000
 
   private(set) var json = ""
 
@@ -35,6 +37,9 @@ struct PageData {
       "processors":[\(zip(timeline.processors, runs).map { Self.text($0, $1) }.joined(separator: ","))],\
       "lanes":[\(zip(places, spans).map { Self.text($0, $1) }.joined(separator: ","))],\
       "phases":[\(timeline.phases.map { "[\($0.start),\($0.end),\(Self.quote($0.kind.rawValue))]" }.joined(separator: ","))],\
+      "tasks":[\(timeline.tasks.prefix(Self.markLimit).map(Self.text).joined(separator: ","))],\
+      "regions":[\(timeline.regions.prefix(Self.markLimit).map(Self.text).joined(separator: ","))],\
+      "logs":[\(timeline.logs.prefix(Self.markLimit).map(Self.text).joined(separator: ","))],\
       "preemptions":[\(timeline.preemptions.prefix(Self.itemLimit).map { "[\($0.processor),\($0.time)]" }.joined(separator: ","))]}
       """
   }
@@ -59,6 +64,18 @@ struct PageData {
 
   private static func text(_ place: Int, _ items: [LaneItem]) -> String {
     "{\"goroutine\":\(place),\"items\":[\(text(items))]}"
+  }
+
+  private static func text(_ task: Timeline.Task) -> String {
+    "[\(task.id),\(task.parent),\(task.name),\(task.start),\(task.end)]"
+  }
+
+  private static func text(_ region: Timeline.Region) -> String {
+    "[\(region.goroutine),\(region.task),\(region.name),\(region.start),\(region.end)]"
+  }
+
+  private static func text(_ log: Timeline.Log) -> String {
+    "[\(log.goroutine),\(log.time),\(log.category),\(log.message)]"
   }
 
   /// Seven numbers each; a time is what has passed since the one before.

@@ -45,6 +45,19 @@ enum PageScript {
     });
     let rows = lanes;
 
+    // What the program has named: a strip in a goroutine's lane for each region, a bar for each task, a dot for a message.
+    const TASK = 15, TASKROWS = 12;
+    const regions = {}, logs = {}, taskNames = new Map(), taskEnds = [];
+    for (const [place, task, name, start, end] of data.regions) (regions[place] ||= []).push({ task, name: data.texts[name], start, end });
+    for (const [place, time, category, message] of data.logs) (logs[place] ||= []).push({ time, category: data.texts[category], message: data.texts[message] });
+    const tasks = data.tasks.map(([id, parent, name, start, end]) => {
+      taskNames.set(id, data.texts[name]);
+      let row = taskEnds.findIndex(t => t <= start);
+      if (row < 0) row = Math.min(taskEnds.length, TASKROWS - 1);
+      taskEnds[row] = Math.max(taskEnds[row] || 0, end);
+      return { id, parent, name: data.texts[name], start, end, row };
+    });
+
     const hues = new Map();
     function functionColor(name) {
       let color = hues.get(name);
@@ -127,7 +140,7 @@ enum PageScript {
     }
 
     function drawProcessors() {
-      const height = AXIS + PHASE + processors.length * TALL + 6, g = prepare($('processors'), width, height);
+      const height = AXIS + PHASE + processors.length * TALL + taskEnds.length * TASK + 6, g = prepare($('processors'), width, height);
       grid(g, height, AXIS - 4);
       g.fillStyle = '#6b7785';
       for (const t of ticks()) if (x(t) >= LABEL) g.fillText(t ? duration(t) : '0', x(t) + 3, 11);
@@ -138,6 +151,7 @@ enum PageScript {
         const left = Math.max(x(a), LABEL);
         g.fillRect(left, AXIS + 2, Math.max(Math.min(x(b), width) - left, 1.5), PHASE - 4);
       }
+      drawTasks(g, AXIS + PHASE + processors.length * TALL);
       processors.forEach((p, index) => {
         const y = AXIS + PHASE + index * TALL;
         g.fillStyle = '#f1f4f7';
@@ -160,6 +174,38 @@ enum PageScript {
       });
     }
 
+    function drawMarks(g, place, y) {
+      for (const r of regions[place] || []) {
+        if (r.start > to) break;
+        if (r.end < from) continue;
+        const a = Math.max(x(r.start), LABEL);
+        g.fillStyle = functionColor(r.name);
+        g.fillRect(a, y + ROW - 6, Math.max(Math.min(x(r.end), width) - a, 1), 4);
+      }
+      g.fillStyle = '#10161d';
+      let last = -9;
+      for (const l of logs[place] || []) {
+        const px = x(l.time);
+        if (l.time < from || l.time > to || px - last < 2) continue;
+        last = px;
+        g.fillRect(px - 1, y + 2, 2, 5);
+      }
+    }
+
+    function drawTasks(g, top) {
+      if (!tasks.length) return;
+      g.fillStyle = '#6b7785';
+      g.fillText('tasks', 16, top + TASK / 2);
+      for (const t of tasks) {
+        if (t.start > to) break;
+        if (t.end < from) continue;
+        const a = Math.max(x(t.start), LABEL), w = Math.max(Math.min(x(t.end), width) - a, 1), y = top + t.row * TASK;
+        g.fillStyle = functionColor(t.name);
+        g.fillRect(a, y + 1, w > 3 ? w - 0.5 : w, TASK - 3);
+        if (w > 34) { g.fillStyle = '#10161d'; g.fillText(fit(g, t.name, w - 8), a + 4, y + TASK / 2); }
+      }
+    }
+
     function drawGoroutines() {
       const scroller = $('scroller'), height = Math.max(scroller.clientHeight, 40), first = Math.floor(scroller.scrollTop / ROW);
       $('extent').style.height = Math.max(rows.length * ROW + 6, height) + 'px';
@@ -175,6 +221,7 @@ enum PageScript {
           const text = what(l, i) === 3 ? reason(l, i) : '';
           if (text && w > 70) { g.fillStyle = '#3d4a58'; g.fillText(fit(g, text, w - 8), a + 4, y + ROW / 2 - 2); }
         });
+        drawMarks(g, row.place, y);
       }
     }
 
@@ -194,6 +241,9 @@ enum PageScript {
         const time = timeAt(px), slack = (to - from) / width * 2;
         if (py >= AXIS && py < AXIS + PHASE) phase = data.phases.find(f => f[0] - slack <= time && time <= f[1] + slack);
         owner = processors[Math.floor((py - AXIS - PHASE) / TALL)];
+        const row = Math.floor((py - AXIS - PHASE - processors.length * TALL) / TASK);
+        const task = row >= 0 && tasks.findLast(t => t.row === row && t.start - slack <= time && time <= t.end + slack);
+        if (task) return { task, start: task.start, end: task.end };
       } else {
         owner = rows[Math.floor((py + $('scroller').scrollTop) / ROW)];
       }
@@ -203,9 +253,14 @@ enum PageScript {
       lane = owner.lane;
       const time = timeAt(px), slack = (to - from) / width;
       const i = firstFrom(lane, time - slack);
-      return i < lane.count && lane.start[i] <= time + slack ? { owner, lane, i, start: lane.start[i], end: lane.end[i] } : null;
+      return i < lane.count && lane.start[i] <= time + slack ? { owner, lane, i, time, slack, start: lane.start[i], end: lane.end[i] } : null;
     }
     function describe(hit) {
+      if (hit.task) {
+        const { id, parent, name } = hit.task;
+        return `<b>task ${id} ${escape(name)}</b>\n${duration(hit.end - hit.start)} at ${duration(hit.start)}` +
+          (parent ? `\na part of task ${parent} ${escape(taskNames.get(parent) || '')}` : '');
+      }
       if (hit.phase) return `<b>${hit.phase[2]}</b>\n${duration(hit.end - hit.start)} at ${duration(hit.start)}`;
       const sums = o => ACTIVITIES.map((a, i) => `${a} ${duration(o.sums[i])}`).join(' · ');
       if (!hit.lane) return `<b>goroutine ${hit.owner.id} ${escape(hit.owner.name)}</b>\n${sums(hit.owner)}`;
@@ -215,10 +270,19 @@ enum PageScript {
       if (hit.owner.sums) {
         const why = reason(lane, i), made = data.goroutines[hit.owner.place];
         return `<b>goroutine ${hit.owner.id} ${escape(hit.owner.name)}</b>\n${ACTIVITIES[what(lane, i)]}${why ? ': ' + escape(why) : ''}, ${when}` +
-          (frames ? '\n' + frames : '') + (made[2] ? `\ncreated by goroutine ${made[2]}` : '');
+          said(hit) + (frames ? '\n' + frames : '') + (made[2] ? `\ncreated by goroutine ${made[2]}` : '');
       }
       const [id, name] = goroutineName(what(lane, i));
       return `<b>goroutine ${id} ${escape(name)}</b>\nruns on ${hit.owner.name} for ${when}`;
+    }
+
+    // The regions that the goroutine is in at that time, the outermost first, and the messages nearby.
+    function said({ owner, time, slack }) {
+      const within = (regions[owner.place] || []).filter(r => r.start - slack <= time && time <= r.end + slack);
+      const near = (logs[owner.place] || []).filter(l => Math.abs(l.time - time) <= 3 * slack).slice(0, 4);
+      return within.map(r => `\nregion ${escape(r.name)}, ${duration(r.end - r.start)}` +
+        (r.task ? ` of task ${r.task} ${escape(taskNames.get(r.task) || '')}` : '')).join('') +
+        near.map(l => `\n${escape(l.category)}: ${escape(l.message)}`).join('');
     }
 
     let drag = null;

@@ -9,6 +9,7 @@ extension TraceSummary {
     }
     if collections.count > 0 { text += "\(collections.count) collections, \(durationText(collections.total)) in all\n" }
     return text + "\n" + latencyText + "\n" + processorText + "\n" + groupText(limit) + "\n" + reasonText(limit)
+      + namedText("Task", tasks, limit) + namedText("Region", regions, limit) + logText(limit)
   }
 
   private var latencyText: String {
@@ -39,6 +40,24 @@ extension TraceSummary {
     }
     let more = groups.count - shown.count
     return table.text + (more > 0 ? "… and \(more) more functions (--all shows them)\n" : "")
+  }
+
+  private func namedText(_ title: String, _ items: [Named], _ limit: Int?) -> String {
+    if items.isEmpty { return "" }
+    var table = TextTable(["count", "total", "longest", title], left: [3])
+    for item in items.prefix(limit ?? items.count) {
+      table.add(["\(item.count)", durationText(item.total), durationText(item.longest), item.name])
+    }
+    return "\n" + table.text
+  }
+
+  private func logText(_ limit: Int?) -> String {
+    if logs.isEmpty { return "" }
+    var table = TextTable(["count", "Messages by category"], left: [1])
+    for log in logs.prefix(limit ?? logs.count) {
+      table.add(["\(log.count)", log.category.isEmpty ? "(none)" : log.category])
+    }
+    return "\n" + table.text
   }
 
   private func reasonText(_ limit: Int?) -> String {

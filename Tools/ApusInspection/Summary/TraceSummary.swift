@@ -13,6 +13,21 @@ package struct TraceSummary {
     package var reasons: [String: Int64] = [:]
   }
 
+  /// The tasks or regions of one name.
+  package struct Named: Equatable {
+    package var name: String
+    package var count = 0
+    /// Nanoseconds.
+    package var total: Int64 = 0
+    package var longest: Int64 = 0
+
+    fileprivate mutating func add(_ length: Int64) {
+      count += 1
+      total += length
+      longest = max(longest, length)
+    }
+  }
+
   package struct Processor {
     package var id: UInt64
     /// Nanoseconds for which it had a goroutine.
@@ -28,6 +43,11 @@ package struct TraceSummary {
   package private(set) var processors: [Processor]
   package private(set) var stops: (count: Int, longest: Int64)
   package private(set) var collections: (count: Int, total: Int64)
+  /// Those that took longest come first.
+  package private(set) var tasks: [Named]
+  package private(set) var regions: [Named]
+  /// How often the program has said something, by category.
+  package private(set) var logs: [(category: String, count: Int)]
   /// How long goroutines that could run had to wait until they did, in order.
   private let latencies: [Int64]
 
@@ -61,6 +81,18 @@ package struct TraceSummary {
     stops = (stopped.count, stopped.max() ?? 0)
     let collected = timeline.phases.filter { $0.kind == .collection }.map { $0.end - $0.start }
     collections = (collected.count, collected.reduce(0, +))
+    tasks = Self.named(timeline.tasks.map { ($0.name, $0.end - $0.start) }, timeline)
+    regions = Self.named(timeline.regions.map { ($0.name, $0.end - $0.start) }, timeline)
+    let categories = timeline.logs.reduce(into: [Int32: Int]()) { $0[$1.category, default: 0] += 1 }
+    logs = categories.map { (timeline.texts[Int($0)], $1) }.sorted { ($1.1, $0.0) < ($0.1, $1.0) }
+  }
+
+  private static func named(_ items: [(name: Int32, length: Int64)], _ timeline: Timeline) -> [Named] {
+    var found: [Int32: Named] = [:]
+    for item in items {
+      found[item.name, default: Named(name: timeline.texts[Int(item.name)])].add(item.length)
+    }
+    return found.values.sorted { ($1.total, $0.name) < ($0.total, $1.name) }
   }
 
   private static func add(_ goroutine: Timeline.Goroutine, _ timeline: Timeline, to group: inout Group) {

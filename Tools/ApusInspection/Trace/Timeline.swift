@@ -48,6 +48,41 @@ package struct Timeline: Sendable {
     package var runs: [Run] = []
   }
 
+  /// A part of a goroutine's work that the program has named.
+  package struct Region: Sendable {
+    /// An index of `goroutines`.
+    package var goroutine: Int32
+    /// An index of `texts`.
+    package var name: Int32
+    /// The number of the task that it belongs to; 0 for none.
+    package var task: UInt64
+    package var start: Int64
+    package var end: Int64
+  }
+
+  /// A piece of work that the program has named, of any number of goroutines.
+  package struct Task: Sendable {
+    package var id: UInt64
+    /// The number of the task that it is a part of; 0 for none.
+    package var parent: UInt64
+    /// An index of `texts`.
+    package var name: Int32
+    package var start: Int64
+    package var end: Int64
+    /// It had ended before the trace did.
+    package var hasEnded = false
+  }
+
+  /// Something that the program has said.
+  package struct Log: Sendable {
+    /// An index of `goroutines`.
+    package var goroutine: Int32
+    package var time: Int64
+    /// Indices of `texts`.
+    package var category: Int32
+    package var message: Int32
+  }
+
   /// A while in which something happens to the whole program.
   package struct Phase: Sendable {
     package enum Kind: String, Sendable {
@@ -69,6 +104,11 @@ package struct Timeline: Sendable {
   /// By their numbers.
   package internal(set) var processors: [Processor] = []
   package internal(set) var phases: [Phase] = []
+  /// By when they began, the outer ones first.
+  package internal(set) var regions: [Region] = []
+  /// By when they began.
+  package internal(set) var tasks: [Task] = []
+  package internal(set) var logs: [Log] = []
   /// When goroutines were stopped that ran for too long: the processor, and the time.
   package internal(set) var preemptions: [(processor: UInt64, time: Int64)] = []
 

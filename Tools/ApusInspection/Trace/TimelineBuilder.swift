@@ -21,6 +21,7 @@ struct TimelineBuilder {
   private var stackNumbers: [StackKey: Int32] = [:]
   private var knownStacks: [[TraceFrame]: Int32] = [[]: 0]
   private var openPhases: [Timeline.Phase.Kind: Int64] = [:]
+  private var annotations = AnnotationBuilder()
   private var origin: Int64?
   private var latest: Int64 = 0
 
@@ -74,7 +75,24 @@ struct TimelineBuilder {
     case .stopEnd: endPhase(.stopTheWorld, at: time)
     case .gcBegin, .gcActive: if openPhases[.collection] == nil { openPhases[.collection] = time }
     case .gcEnd: endPhase(.collection, at: time)
+    case .taskBegin:
+      annotations.beginTask(first, below: event.arguments[1], number(of: item.text(event.arguments[2])), at: time)
+    case .taskEnd: annotations.endTask(first, at: time)
+    case .regionBegin, .regionEnd, .userLog: addAnnotation(item, at: time)
     default: break
+    }
+  }
+
+  private mutating func addAnnotation(_ item: TraceReader.Item, at time: Int64) {
+    guard let goroutine = item.goroutine else { return }
+    let (place, arguments) = (Int32(place(of: goroutine)), item.event.arguments)
+    let text = number(of: item.text(arguments[1]))
+    switch item.event.kind {
+    case .regionBegin: annotations.beginRegion(text, of: arguments[0], on: place, at: time)
+    case .regionEnd: annotations.endRegion(text, of: arguments[0], on: place, at: time)
+    default:
+      timeline.logs.append(
+        Timeline.Log(goroutine: place, time: time, category: text, message: number(of: item.text(arguments[2]))))
     }
   }
 
@@ -93,6 +111,7 @@ struct TimelineBuilder {
     }
     timeline.processors.sort { $0.id < $1.id }
     timeline.phases.sort { $0.start < $1.start }
+    (timeline.tasks, timeline.regions) = annotations.finish(at: latest)
     timeline.duration = latest
     return timeline
   }
@@ -141,6 +160,7 @@ struct TimelineBuilder {
 
   private mutating func end(_ id: UInt64, at time: Int64) {
     close(id, at: time)
+    annotations.endRegions(on: Int32(place(of: id)), at: time)
     timeline.goroutines[place(of: id)].hasEnded = true
   }
 
