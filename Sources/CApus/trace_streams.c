@@ -1,5 +1,6 @@
 // The streams of the execution trace and their buffers. CApusTrace.h says who writes a stream when.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
 
 #include "CApusTraceStreams.h"
@@ -23,8 +24,9 @@ void apus_trace_wake_writer(void) {
   if (__atomic_exchange_n(&writer_wake, 1, __ATOMIC_SEQ_CST) == 0) apus_futex_wake(&writer_wake, 1);
 }
 
-void apus_trace_wait(void) {
-  while (__atomic_exchange_n(&writer_wake, 0, __ATOMIC_SEQ_CST) == 0) apus_futex_wait(&writer_wake, 0, -1);
+void apus_trace_wait(int64_t nanoseconds) {
+  while (__atomic_exchange_n(&writer_wake, 0, __ATOMIC_SEQ_CST) == 0)
+    if (apus_futex_wait(&writer_wake, 0, nanoseconds) == -ETIMEDOUT) return;
 }
 
 void apus_trace_hand_over(apus_trace_stream *s) {

@@ -7,12 +7,14 @@ struct Traced {
   var trace: TraceReader
   /// What Go's own parser says of it: nil where Go is not installed.
   var parsed: ProgramResult?
+  /// What it has left in other files.
+  var others: [TraceReader] = []
 }
 
 /// Runs `program` with a file for its trace, which has to have the structure of one, and which Go's parser has to accept.
 func runTraced(
   _ program: String = "apus-traced", _ scenario: String? = nil, processors: Int, byEnvironment: Bool = false,
-  arguments: [String] = []
+  arguments: [String] = [], alsoReading suffixes: [String] = []
 ) throws -> Traced {
   let file = FileManager.default.temporaryDirectory.appending(path: "apus-trace-\(UUID().uuidString)").path
   defer { try? FileManager.default.removeItem(atPath: file) }
@@ -20,14 +22,21 @@ func runTraced(
   if byEnvironment { changes["APUS_TRACE"] = file }
   let result = try run(
     product(program), (scenario.map { [$0, file] } ?? []) + arguments, environment: inheritedEnvironment(changes))
-  let trace = try TraceReader(path: file)
-  var parsed: ProgramResult?
-  if let goTool {
-    let go = try run(goTool, ["tool", "trace", "-d=parsed", file], timeout: .seconds(300))
-    #expect(go.status == 0, "Go's parser does not accept it: \(go)")
-    parsed = go
+  var traced = Traced(result: result, trace: try TraceReader(path: file), parsed: try parse(file))
+  for suffix in suffixes {
+    defer { try? FileManager.default.removeItem(atPath: file + suffix) }
+    traced.others.append(try TraceReader(path: file + suffix))
+    _ = try parse(file + suffix)
   }
-  return Traced(result: result, trace: trace, parsed: parsed)
+  return traced
+}
+
+/// What Go's parser says of the file, which it has to accept.
+private func parse(_ file: String) throws -> ProgramResult? {
+  guard let goTool else { return nil }
+  let go = try run(goTool, ["tool", "trace", "-d=parsed", file], timeout: .seconds(300))
+  #expect(go.status == 0, "Go's parser does not accept it: \(go)")
+  return go
 }
 
 extension Programs {

@@ -131,7 +131,7 @@ public struct Sched: ~Copyable {
   let syscallRetakes = Atomic<UInt64>(0)
 
   var deadlock = DeadlockDetector()
-  let trace = TraceSession()
+  var trace = TraceSession()
   let attach = AttachSession()
   var waitScan = WaitScan.State()
   var profiler = CPUProfiler.State()

@@ -236,8 +236,8 @@ bool apus_trace_has_lost(void);
 apus_trace_buffer *apus_trace_take_full(void);
 /// Gives a buffer back.
 void apus_trace_free(apus_trace_buffer *buffer);
-/// Sleeps until there may be a full buffer, or `apus_trace_wake_writer`.
-void apus_trace_wait(void);
+/// Sleeps until there may be a full buffer, or `apus_trace_wake_writer`; for so many nanoseconds at most, if not below zero.
+void apus_trace_wait(int64_t nanoseconds);
 void apus_trace_wake_writer(void);
 /// A bucket of a generation's table of stacks, or of texts.
 apus_trace_stack *apus_trace_stacks(uint64_t generation, size_t bucket);

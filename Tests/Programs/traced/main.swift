@@ -33,6 +33,19 @@ case "annotations-beyond": annotateBeyond(file)
 case "logs":
   TraceOfRun.setGenerationSize(1)
   traced { logMuch() }
+case "recorder-by-size": try recordBySize()
+case "recorder-by-age": try recordByAge()
+case "recorder-outside": try recordBesideTrace(isOutside: true)
+case "recorder-inside": try recordBesideTrace(isOutside: false)
+case "recorder-at-any-moment": try recordAtAnyMoment()
+case "recorder-refusals": refuseRecorders()
+case "recorder-exit", "recorder-deadlock":
+  let recorder = FlightRecorder(minAge: .milliseconds(40))
+  try recorder.start()
+  passNumbers(1000)
+  try recorder.write(to: file)
+  if arguments[1] == "recorder-exit" { exit(7) }
+  waitForEver(Channel<Int>())
 case "generations":
   TraceOfRun.setGenerationSize(20_000)
   let never = Channel<Int>()

@@ -1,9 +1,12 @@
 import CApus
 
-/// The file of a trace, in Go's format of version 1.25: a header, and generations of batches. Of a generation first
-/// comes how its times relate to the clocks, then events as threads fill their buffers, and at its end the strings and
-/// stacks to which they refer. Only the thread of the session uses it.
-struct TraceFile: ~Copyable {
+/// Writes a trace in Go's format of version 1.25: a header, and generations of batches. Of a generation first comes how its
+/// times relate to the clocks, then events as threads fill their buffers, and at its end the strings and stacks to which
+/// they refer. Only the thread of the session uses it.
+struct TraceFormat: ~Copyable {
+  /// What comes before the first generation.
+  static var header: [UInt8] { Array("go 1.25 trace\0\0\0".utf8) }
+
   private enum Kind {
     static var batch: UInt8 { 1 }
     static var stacks: UInt8 { 2 }
@@ -20,24 +23,23 @@ struct TraceFile: ~Copyable {
   /// The longest string.
   private static var stringLimit: Int { Int(APUS_TRACE_TEXT) }
 
-  private let descriptor: Int32
+  /// Where the bytes go: changed between two generations.
+  var outputs: TraceOutputs
   private var frames = TraceFrames()
+  /// The generation's number; 0 before the first.
   private var generation: UInt64 = 0
   /// How many bytes of events the generation has.
   private(set) var size = 0
-  /// What the kernel said when it took no more; 0 while it does. Then nothing more is written.
-  private(set) var error: Int32 = 0
+  /// When the generation began.
+  private(set) var start = Clock.nanotime()
 
-  /// Writes the header.
-  init(descriptor: Int32) {
-    self.descriptor = descriptor
-    write(Array("go 1.25 trace\0\0\0".utf8))
-  }
+  init(to outputs: consuming TraceOutputs) { self.outputs = outputs }
 
   /// Begins generation `number`.
   mutating func begin(_ number: UInt64) {
     generation = number
     size = 0
+    start = Clock.nanotime()
     let (now, wall) = (UInt64(Clock.nanotime()), UInt64(apus_unix_time()))
     var batch = Batch(kind: Kind.sync)
     batch.add(kind: Kind.frequency)
@@ -50,8 +52,9 @@ struct TraceFile: ~Copyable {
     write(batch, at: now)
   }
 
-  /// Writes `buffers`, in order, and gives them back.
+  /// Writes `buffers`, in order, and gives them back; begins the first generation before.
   mutating func write(_ buffers: UnsafeMutablePointer<apus_trace_buffer>?) {
+    if generation == 0, let buffers { begin(buffers.pointee.generation) }
     var next = buffers
     while let buffer = next {
       next = buffer.pointee.link
@@ -71,12 +74,13 @@ struct TraceFile: ~Copyable {
     writeStrings()
     writeTexts()
     apus_trace_drop_tables(generation)
+    outputs.endGeneration()
   }
 
-  /// Closes the file.
+  /// The trace is over.
   mutating func close() {
     frames.close()
-    _ = apus_close(descriptor)
+    outputs.closeFile()
   }
 
   private mutating func writeStacks() {
@@ -177,17 +181,5 @@ struct TraceFile: ~Copyable {
     bytes.withUnsafeBytes { write($0) }
   }
 
-  private mutating func write(_ bytes: UnsafeRawBufferPointer) {
-    guard error == 0, let start = bytes.baseAddress else { return }
-    var written = 0
-    while written < bytes.count {
-      let result = apus_write(descriptor, start + written, bytes.count - written)
-      if result == -4 { continue }  // EINTR
-      if result <= 0 {
-        error = result < 0 ? Int32(-result) : 5
-        return
-      }
-      written += Int(result)
-    }
-  }
+  private mutating func write(_ bytes: UnsafeRawBufferPointer) { outputs.write(bytes) }
 }
