@@ -190,6 +190,28 @@ extension ManagedHeapTests {
       }
       #expect(seen)
     }
+
+    @Test func whatAMarkerWasAboutToScanIsFoundByTheNext() {
+      let living = DrivenCollector.run {
+        let (root, weak) = (Shared<Root<HeapArray<Link<Chain>>>?>(nil), Shared<[WeakRef<Chain>]>([]))
+        onAnotherStack { heap in
+          // Each refers to one that nothing else refers to.
+          let array = heap.newArray(repeating: Link<Chain>(), count: 200)
+          for index in array.indices {
+            let (first, second) = (heap.new(Chain(number: index)), heap.new(Chain(number: index)))
+            first.next = second
+            array[index] = first
+            weak.value.append(WeakRef(second))
+          }
+          root.value = Root(array)
+        }
+        DrivenCollector.begin()
+        while DrivenCollector.mark(1) {}
+        DrivenCollector.end()
+        return withHeap { heap in weak.value.count { $0.get(heap) != nil } }
+      }
+      #expect(living == 200)
+    }
   }
 
   /// How fast the collector is to be.
