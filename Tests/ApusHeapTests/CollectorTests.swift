@@ -214,6 +214,28 @@ extension ManagedHeapTests {
     }
   }
 
+  /// Where objects lie.
+  @Suite struct Placement {
+    @Test func theArenasAddressIsNoObjects() {
+      // An address that the collector's own functions leave on stacks.
+      onAnotherStack { heap in _ = heap.new(Node(value: 1)) }
+      var taken: [Int] = []
+      while heap.pointee.pages.freeCount.load(ordering: .relaxed) > 0 {
+        let m = acquireM()
+        let index = PageHeap.allocate(1, on: m)
+        releaseM(m)
+        taken.append(index!)
+      }
+      #expect(!taken.contains(0))
+      #expect(heap.pointee.arena.block(at: 0).pointee.state == .free)
+      for index in taken {
+        let m = acquireM()
+        PageHeap.free(index, 1, on: m)
+        releaseM(m)
+      }
+    }
+  }
+
   /// How fast the collector is to be.
   @Suite struct Pacing {
     @Test func whoAllocatesHelps() {

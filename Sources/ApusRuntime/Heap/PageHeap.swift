@@ -4,7 +4,9 @@ import Synchronization
 /// Which blocks of the arena are free (Go's page allocator): first fit by address, so that what is used gathers at the
 /// arena's beginning and its end can be given back.
 ///
-/// A map has a bit for each block. Blocks from `frontier` on were never given out, and have no bit.
+/// A map has a bit for each block. Blocks from `frontier` on were never given out, and have no bit. Nor does the first
+/// block, which is never given out at all: the collector's own functions leave the arena's address on stacks, where it
+/// would be taken for a reference to the first object, and keep for ever what that links to.
 struct PageHeap: ~Copyable {
   let lock = RuntimeLock(.pageHeap)
   // Under lock; the counts are read without it.
@@ -20,14 +22,19 @@ struct PageHeap: ~Copyable {
 
   private static var pages: UnsafeMutablePointer<PageHeap> { withUnsafeMutablePointer(to: &heap.pointee.pages) { $0 } }
 
+  /// The lowest block that is given out.
+  private static var firstBlock: Int { 1 }
+
   /// Blocks that are in use.
   static var usedBlocks: Int {
-    pages.pointee.frontierCount.load(ordering: .relaxed) - pages.pointee.freeCount.load(ordering: .relaxed)
+    max(pages.pointee.frontierCount.load(ordering: .relaxed) - firstBlock, 0)
+      - pages.pointee.freeCount.load(ordering: .relaxed)
   }
 
   /// Blocks that may have memory: used ones, and free ones that were not given back.
   static var residentBlocks: Int {
-    pages.pointee.frontierCount.load(ordering: .relaxed) - pages.pointee.releasedCount.load(ordering: .relaxed)
+    max(pages.pointee.frontierCount.load(ordering: .relaxed) - firstBlock, 0)
+      - pages.pointee.releasedCount.load(ordering: .relaxed)
   }
 
   /// Whether a free block has memory.
@@ -65,14 +72,13 @@ struct PageHeap: ~Copyable {
       }
       return index
     }
-    while frontier + count > heap.pointee.arena.usableBlocks {
+    let index = max(frontier, Self.firstBlock)
+    while index + count > heap.pointee.arena.usableBlocks {
       if !heap.pointee.arena.grow() { return nil }
     }
-    defer {
-      frontier += count
-      frontierCount.store(frontier, ordering: .relaxed)
-    }
-    return frontier
+    frontier = index + count
+    frontierCount.store(frontier, ordering: .relaxed)
+    return index
   }
 
   private mutating func put(_ index: Int, _ count: Int, released: Bool) {
