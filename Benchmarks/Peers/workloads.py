@@ -58,5 +58,6 @@ WORKLOADS = {
                          shows=("p50_us", "p99_us")),
     "http": Workload("http_server", 64, ["go", "tokio", "nio", "hummingbird"]),
     "binary_trees": Workload("binary_trees", 16, ["go", "swiftconc", "tokio", "fiber", "pthreads"], quick=8),
+    "graph": Workload("graph", 30000000, ["go"], quick=100000),
     "startup": Workload("hello", 200, ["go", "swiftconc", "swift-stdlib", "tokio", "pthreads"], quick=5),
 }

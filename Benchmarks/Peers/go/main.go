@@ -659,6 +659,57 @@ func trees() {
 	report("binary_trees", n, d, ops+int(nodes.Load()), fmt.Sprintf("total_ms=%.1f", d.Seconds()*1e3))
 }
 
+type gnode struct {
+	edges [4]*gnode
+	value int
+}
+
+func walk(nodes []*gnode, steps int, seed uint64) int {
+	count := uint64(len(nodes))
+	random := seed * 0x9e3779b97f4a7c15
+	current := nodes[0]
+	sum := 0
+	for step := range steps {
+		random ^= random << 13
+		random ^= random >> 7
+		random ^= random << 17
+		other := int((random >> 32) % count)
+		sum += current.value
+		current.edges[random>>2&3] = nodes[other]
+		if step&63 == 0 {
+			nodes[other] = &gnode{value: other}
+		}
+		if next := current.edges[random&3]; next != nil {
+			current = next
+		} else {
+			current = nodes[other]
+		}
+	}
+	return sum
+}
+
+func graph() {
+	def(30_000_000)
+	const count = 100_000
+	var wg sync.WaitGroup
+	var sum atomic.Int64
+	t := time.Now()
+	nodes := make([]*gnode, count)
+	for i := range nodes {
+		nodes[i] = &gnode{value: i}
+	}
+	for w := range procs {
+		wg.Add(1)
+		go func() {
+			sum.Add(int64(walk(nodes, n/procs, uint64(w+1))))
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+	d := time.Since(t)
+	report("graph", n, d, n, fmt.Sprintf("total_ms=%.1f sum=%d", d.Seconds()*1e3, sum.Load()))
+}
+
 func main() {
 	if len(os.Args) < 2 {
 		fmt.Println("usage: gopeer WORKLOAD [-procs N] [-n SIZE]")
@@ -680,7 +731,7 @@ func main() {
 		"skynet": skynet, "ring": ring, "mutex": mutex, "rwmutex": rwmutex,
 		"timers": timers, "parked": parked, "sieve": sieve, "blocking": blocking, "hog": hog, "io_hog": ioHog,
 		"echo_server": echoServer, "tcp_echo": echoClient, "http_server": httpServer,
-		"binary_trees": trees,
+		"binary_trees": trees, "graph": graph,
 	}[os.Args[1]]
 	if w == nil {
 		fmt.Fprintln(os.Stderr, "unsupported", os.Args[1])
