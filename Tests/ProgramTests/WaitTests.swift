@@ -92,7 +92,7 @@ extension Programs {
       let running = """
         goroutine 1 [running]
           apus_faults.runWaits(_:) Waits.swift:168
-          apus_faults_main(...) main.swift:97
+          apus_faults_main(...) main.swift:105
 
         """
       #expect(normalized(dump) == running + Self.waiting, "\(normalized(dump))")
@@ -117,7 +117,7 @@ extension Programs {
       let running = """
         goroutine 1 [running]
           apus_faults.runWaits(_:) Waits.swift:179
-          apus_faults_main(...) main.swift:97
+          apus_faults_main(...) main.swift:105
 
         """
       #expect(normalized(dump) == running + Self.waiting, "\(normalized(dump))")

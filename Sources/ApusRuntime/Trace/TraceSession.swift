@@ -220,8 +220,8 @@ struct TraceSession: ~Copyable {
   }
 
   /// The same while a fatal report ends the process, and the world is stopped as far as that goes: who is in the middle of
-  /// an event may be stopped there, and the scheduler's lock may be held for ever. The thread may wait for malloc's lock, which the failed code holds: then the file
-  /// stays incomplete.
+  /// an event may be stopped there, and the scheduler's lock may be held for ever. The thread may wait for malloc's lock,
+  /// which the failed code holds: then the file stays incomplete.
   static func endForReport() {
     if isOfParent || !change(.running, to: .ending) { return }
     apus_trace_switch(false)
