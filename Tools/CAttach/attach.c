@@ -14,7 +14,7 @@
 
 int attach_listen(uint64_t number) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "apus-attach-%016llx",
+  int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, APUS_ATTACH_NAME,
                         (unsigned long long)number);
   int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (listener < 0) return -errno;

@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #define APUS_ATTACH_MAGIC 0xa905
+/// The socket's name, of the request's number as an unsigned long long: both sides have to form the same.
+#define APUS_ATTACH_NAME "apus-attach-%016llx"
 
 /// The kinds of messages.
 enum {
