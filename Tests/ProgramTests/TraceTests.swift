@@ -14,11 +14,11 @@ struct Traced {
 /// Runs `program` with a file for its trace, which has to have the structure of one, and which Go's parser has to accept.
 func runTraced(
   _ program: String = "apus-traced", _ scenario: String? = nil, processors: Int, byEnvironment: Bool = false,
-  arguments: [String] = [], alsoReading suffixes: [String] = []
+  arguments: [String] = [], alsoReading suffixes: [String] = [], environment: [String: String] = [:]
 ) throws -> Traced {
   let file = FileManager.default.temporaryDirectory.appending(path: "apus-trace-\(UUID().uuidString)").path
   defer { try? FileManager.default.removeItem(atPath: file) }
-  var changes = ["GOMAXPROCS": "\(processors)"]
+  var changes = environment.merging(["GOMAXPROCS": "\(processors)"]) { $1 }
   if byEnvironment { changes["APUS_TRACE"] = file }
   let result = try run(
     product(program), (scenario.map { [$0, file] } ?? []) + arguments, environment: inheritedEnvironment(changes))
