@@ -48,9 +48,14 @@ public struct StackPools: ~Copyable {
       Switch.bind(g, to: p.pointee.stacks.pop().unsafelyUnwrapped)
     } else {
       pools.pointee.lock.lock(m)
-      let stack = pools.pointee.take(order)
-      pools.pointee.lock.unlock(m)
-      Switch.bind(g, to: stack)
+      while true {
+        if let stack = pools.pointee.take(order) {
+          pools.pointee.lock.unlock(m)
+          Switch.bind(g, to: stack)
+          return
+        }
+        addFresh(order, on: m)
+      }
     }
   }
 
@@ -79,8 +84,30 @@ public struct StackPools: ~Copyable {
 
   private static func refill(_ cache: inout StackCache, on m: MRef) {
     pools.pointee.lock.lock(m)
-    for _ in 0..<(StackCache.capacity / 2) { cache.push(pools.pointee.take(cache.order)) }
+    while cache.count < StackCache.capacity / 2 {
+      if let stack = pools.pointee.take(cache.order) { cache.push(stack) } else { addFresh(cache.order, on: m) }
+    }
     pools.pointee.lock.unlock(m)
+  }
+
+  /// Adds stacks that nobody has used yet. The pools are locked; meanwhile they are not, and others may have taken them.
+  private static func addFresh(_ order: UInt8, on m: MRef) {
+    let index = Int(order - StackSize.orders.lowerBound)
+    let fresh = pools.pointee.regions[index].claim()
+    let region = pools.pointee.regions[index]
+    pools.pointee.lock.unlock(m)
+    if fresh.isEmpty {
+      FatalReport.fatalError("runtime: the address space reserved for goroutine stacks is used up")
+    }
+    region.prepare(fresh)
+    pools.pointee.lock.lock(m)
+    pools.pointee.freeSlots[index].reserve(region.capacity)
+    // The lowest on top. Not `reversed()`, which allocates in a debug build.
+    var slot = fresh.upperBound
+    while slot > fresh.lowerBound {
+      slot -= 1
+      pools.pointee.freeSlots[index].push(UInt32(slot))
+    }
   }
 
   private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
@@ -123,22 +150,11 @@ public struct StackPools: ~Copyable {
     return count
   }
 
-  private mutating func take(_ order: UInt8) -> Stack {
+  /// A free stack; nil when there is none.
+  private mutating func take(_ order: UInt8) -> Stack? {
     if order == defaultOrder, let stack = takeWarm() { return stack }
     let index = Int(order - StackSize.orders.lowerBound)
-    if let slot = freeSlots[index].pop() { return regions[index].stack(at: Int(slot)) }
-    let fresh = regions[index].prepare()
-    if fresh.isEmpty {
-      FatalReport.fatalError("runtime: the address space reserved for goroutine stacks is used up")
-    }
-    freeSlots[index].reserve(regions[index].capacity)
-    // The lowest on top. Not `reversed()`, which allocates in a debug build.
-    var slot = fresh.upperBound
-    while slot > fresh.lowerBound {
-      slot -= 1
-      freeSlots[index].push(UInt32(slot))
-    }
-    return regions[index].stack(at: Int(freeSlots[index].pop().unsafelyUnwrapped))
+    return freeSlots[index].pop().map { regions[index].stack(at: Int($0)) }
   }
 
   private mutating func put(_ stack: Stack) {

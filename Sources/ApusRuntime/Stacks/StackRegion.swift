@@ -15,9 +15,9 @@ struct StackRegion {
 
   let order: UInt8
   private(set) var base: UInt = 0
-  /// How many slots the reservation has, and how many of them were prepared.
+  /// How many slots the reservation has, and how many of them were claimed.
   private(set) var capacity = 0
-  private(set) var prepared = 0
+  private var claimed = 0
 
   init(order: UInt8) {
     self.order = order
@@ -30,18 +30,23 @@ struct StackRegion {
     Stack(hi: base + UInt((index + 1) * slotSize), order: order)
   }
 
-  /// Prepares the next slots; the range of their indices. Empty when the reservation is used up.
-  mutating func prepare() -> Range<Int> {
+  /// Takes the next slots for `prepare`; the range of their indices. Empty when the reservation is used up. Under the
+  /// pools' lock.
+  mutating func claim() -> Range<Int> {
     if base == 0 { reserve() }
-    let count = min(max(1, min(Self.batch, (64 << 20) >> Int(order))), capacity - prepared)
-    if count <= 0 { return prepared..<prepared }
-    let start = base + UInt(prepared * slotSize)
-    guard apus_mprotect_rw(UnsafeMutableRawPointer(bitPattern: start), count * slotSize) == 0 else {
+    let count = min(max(1, min(Self.batch, (64 << 20) >> Int(order))), capacity - claimed)
+    defer { claimed += count }
+    return claimed..<(claimed + count)
+  }
+
+  /// Makes claimed slots usable and guards them. Without the lock, since it takes about a microsecond a slot and nobody
+  /// else knows of them yet.
+  func prepare(_ slots: Range<Int>) {
+    let start = base + UInt(slots.lowerBound * slotSize)
+    guard apus_mprotect_rw(UnsafeMutableRawPointer(bitPattern: start), slots.count * slotSize) == 0 else {
       FatalReport.fatalError("runtime: cannot map goroutine stacks: out of memory")
     }
-    installGuards(from: start, count: count)
-    defer { prepared += count }
-    return prepared..<(prepared + count)
+    installGuards(from: start, count: slots.count)
   }
 
   private mutating func reserve() {
