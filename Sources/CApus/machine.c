@@ -289,7 +289,6 @@ extern void swift_beginAccess(void *pointer, void *buffer, uintptr_t flags, void
 extern void swift_endAccess(void *buffer);
 extern void swift_task_enterThreadLocalContext(char *state) __attribute__((weak));
 extern void swift_task_exitThreadLocalContext(char *state) __attribute__((weak));
-extern void *swift_task_getCurrent(void) __attribute__((weak, swiftcall));
 
 void apus_begin_access(void *pointer, void *node) {
   // A tracked (0x20) modification (0x1): what an `inout` access to a class property does.
@@ -307,9 +306,4 @@ size_t apus_tls_segment_size(const void *program_headers, uint16_t count) {
   for (uint16_t i = 0; i < count; i++)
     if (headers[i].p_type == PT_TLS) return headers[i].p_memsz;
   return 0;
-}
-
-void *apus_current_task(void) {
-  // Weak: a program that does not link the concurrency library has no tasks.
-  return swift_task_getCurrent != NULL ? swift_task_getCurrent() : NULL;
 }

@@ -31,7 +31,9 @@ enum Boot {
     trace.step(
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, trap handlers installed, exclusivity list "
-        + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))"))
+        + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))")
+        + ", current task "
+        + (m.pointee.taskWord == nil ? "by function" : "at \(hex(UInt(bitPattern: m.pointee.taskWord)))"))
     let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace

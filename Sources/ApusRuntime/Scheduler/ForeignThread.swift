@@ -27,6 +27,7 @@ public enum ForeignThread {
     m.g0.pointee.head.stack_lo = 0
     m.g0.pointee.head.stack_hi = 0
     m.pointee.accessListHead = nil
+    m.pointee.taskWord = nil
     return m
   }
 

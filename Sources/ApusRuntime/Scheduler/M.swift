@@ -61,6 +61,8 @@ public struct M: ~Copyable {
   var pickedInherits = false
   /// The address of the thread-local head of Swift's list of open accesses; nil: `Exclusivity` calls libswiftCore.
   var accessListHead: UnsafeMutablePointer<UInt>?
+  /// The address of the thread-local word with Swift Concurrency's current task; nil: `isWithinTask` calls its library.
+  var taskWord: UnsafePointer<UInt>?
   /// The state of this M's random numbers.
   var random: UInt64 = 0
   /// `lockToThread`: the goroutine, and how often it has asked for it.

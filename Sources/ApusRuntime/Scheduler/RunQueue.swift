@@ -91,6 +91,7 @@ struct OwnerQueue {
   }
 
   /// `put`, with the full barrier that a submission needs (Spinning.swift).
+  @inline(__always)
   func putLast(_ g: GRef) {
     put(g)
     let t = p.pointee.queue.tail.load(ordering: .relaxed)

@@ -54,7 +54,9 @@ enum Switch {
     case .unlock:
       m.pointee.after = .nothing
       m.pointee.afterLock.unsafelyUnwrapped.pointee.unlock(m)
-    case .unlockAndAnnounce, .unlockAll, .enqueueLocal, .enqueueGlobal, .free:
+    case .enqueueLocal:
+      finishYield(m)
+    case .unlockAndAnnounce, .unlockAll, .enqueueGlobal, .free:
       finishSlowly(m)
       Timers.announce(m)
       m.leave()
@@ -67,6 +69,16 @@ enum Switch {
   private static func finishOnG0(_ m: MRef) {
     if m.pointee.after != .nothing { finishSlowly(m) }
     assert(m.pointee.head.locks == 1, "the scheduler's stack is outside the runtime, or holds a lock")
+  }
+
+  /// The goroutine that was left goes to the end of the local queue: the M still has its P.
+  @inline(never)
+  private static func finishYield(_ m: MRef) {
+    m.pointee.after = .nothing
+    OwnerQueue(m.pointee.p.unsafelyUnwrapped).putLast(m.pointee.afterG.unsafelyUnwrapped)
+    Spinning.wakeIfIdle()
+    Timers.announce(m)
+    m.leave()
   }
 
   /// Does what is to be done; one section is left.

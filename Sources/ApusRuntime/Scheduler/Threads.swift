@@ -66,13 +66,14 @@ enum Threads {
   }
 
   /// What only the thread itself can do (Go's `minit`): the current M, the stack bounds, the signal stack, the exclusivity
-  /// list.
+  /// list, the current task.
   static func initialize(_ m: MRef) {
     makeCurrent(m)
     let bounds = Thread.stackBounds
     m.g0.pointee.head.stack_lo = bounds.lo
     m.g0.pointee.head.stack_hi = bounds.hi
     m.pointee.accessListHead = Exclusivity.findListHead()
+    m.pointee.taskWord = apus_current_task_word()
     SignalStack.install(m)
     apus_timer_slack_minimal()
     _ = apus_cpu_timer_start(m.cM, Slices.ownCPUTime)

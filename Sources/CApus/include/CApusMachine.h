@@ -109,6 +109,10 @@ void apus_enter_thread_local_context(uintptr_t state[2]);
 size_t apus_tls_segment_size(const void *program_headers, uint16_t count);
 /// The current Swift Concurrency task, NULL outside one or when the concurrency library is not linked.
 void *apus_current_task(void);
+/// The calling thread's word that holds the current task, which is what `swift_task_getCurrent` returns: a thread-local
+/// one of the concurrency library without a name, found by putting a mark into each word of that library's block that is
+/// zero. NULL when it cannot be found, or inside a task. To be called where the thread begins; takes a few microseconds.
+const uintptr_t *apus_current_task_word(void);
 
 // Signals.
 /// The handler's view of a trap, or of a signal that somebody has sent.
