@@ -27,7 +27,7 @@ enum Boot {
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
     trace.step("mstart1", "g0 saved, loop of m0 begins")
     installHandlers(isGuest: false)
-    Threads.initialize(m)
+    Threads.initialize(m, stack: bounds)
     trace.step(
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, trap handlers installed, exclusivity list "
@@ -119,7 +119,7 @@ enum Boot {
     heap.pointee.types.prepare()
     trace.step("typelinksinit", "table of the managed heap's types, \(HeapTypes.typeCount) known")
     Metadata.prepare()
-    trace.step("itabsinit", "reflection metadata and the conformances that a print looks up, on the system stack")
+    trace.step("itabsinit", "what a print looks up of metadata and conformances: by the template thread, beside main")
     _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
     // A parent that has blocked the preemption signal did not mean us.
     sched.pointee.facts.signalMask &= ~(1 << UInt64(APUS_PREEMPT_SIGNAL - 1))

@@ -2,19 +2,26 @@
   import CApus
 #endif
 
-/// Protocol conformances and metadata that are expensive at first use (Go's `itabsinit`), looked up once on the big
-/// system stack.
+/// Protocol conformances and metadata that are expensive at first use, looked up once beside the program (Go's
+/// `itabsinit`).
 ///
-/// The first `print` of a struct in a process instantiates the metadata of reflection, by way of the demangler, and
-/// touches 12 pages of stack; every later one 3. Left to the program that would be some goroutine's stack, of which the
-/// pages stay. Costs a third of a millisecond, which the program's own first print is quicker by.
+/// The first `print` of a struct in a process instantiates the metadata of reflection, by way of the demangler, which takes
+/// half a millisecond and 12 pages of stack; every later one 3. Left to the program that would be some goroutine's stack, of
+/// which the pages stay.
 enum Metadata {
+  /// What has to be there before the first goroutine runs.
   static func prepare() {
-    var sink = Discard()
-    print(Probe(), to: &sink)
     #if DEBUG
       prepareForUnspecialized()
     #endif
+  }
+
+  /// What a first print looks up. By the template thread, which has time and a stack of its own, and waits for the locks of
+  /// malloc and of Swift's tables as nobody else may: a program that prints no struct, as most that are short, is not kept
+  /// waiting for it.
+  static func prepareForPrinting() {
+    var sink = Discard()
+    print(Probe(), to: &sink)
   }
 
   #if DEBUG

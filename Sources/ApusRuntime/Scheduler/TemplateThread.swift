@@ -9,7 +9,7 @@ import Synchronization
 /// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
 /// there as from the idle list (`IdleLists.takeFreeP`), so a P is never stuck behind a thread that cannot be created yet.
 ///
-/// From time to time it also looks since when goroutines wait (`WaitScan`), which is nobody's hurry. And it is the thread
+/// When it is first idle it looks up what is expensive at first use (`Metadata`). From time to time it looks since when goroutines wait (`WaitScan`), which is nobody's hurry. And it is the thread
 /// to which other processes send their requests (`AttachSession`).
 enum TemplateThread {
   /// Starts it, and by it sysmon. Once, by boot or the lazy start.
@@ -103,9 +103,16 @@ enum TemplateThread {
     sched.pointee.templateM = m
     Sysmon.start()
     AttachSession.arm()
+    var hasPrepared = false
     while true {
       let wait = WaitScan.serve(m)
       if sched.pointee.templateWake.load(ordering: .sequentiallyConsistent) == 0 {
+        if !hasPrepared {
+          // Now that nobody wants a thread.
+          Metadata.prepareForPrinting()
+          hasPrepared = true
+          continue
+        }
         Futex.wait(address, while: 0, nanoseconds: wait)
       }
       if sched.pointee.templateWake.exchange(0, ordering: .sequentiallyConsistent) != 0 {
