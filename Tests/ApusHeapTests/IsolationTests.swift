@@ -11,7 +11,7 @@ extension ManagedHeapTests {
     private static var scopes: Int {
       let current = currentM().currentG
       var count = 0
-      _ = HeapScopes.each {
+      _ = HeapScopes.each(fetching: { _ in }) {
         if $0 == current { count += 1 }
         return true
       }

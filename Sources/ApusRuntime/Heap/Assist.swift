@@ -37,7 +37,7 @@ enum Assist {
       work -= max(done.bytes, 1)
     }
     heap.pointee.pacer.assistTime.wrappingAdd(time, ordering: .relaxed)
-    if !hasMore && MarkWork.isDone { _ = Collector.finish(waits: false) }
+    if !hasMore && MarkWork.isDone && !Collector.isLeftToWorkers { _ = Collector.finish(waits: false) }
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
     if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace() }

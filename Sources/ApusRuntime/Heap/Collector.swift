@@ -65,6 +65,8 @@ struct Collector: ~Copyable {
 
   /// How long the world stands still for stacks and for marking, in nanoseconds, before it is let go on.
   static var pauseBudget: Int64 { 150_000 }
+  /// How often the end of a cycle is tried with that budget.
+  private static var triesWithBudget: Int { 32 }
 
   /// What everybody who allocates does between two blocks: begins a cycle, or helps with one. The caller is in no section.
   /// `bytes`: what it is about to allocate besides what its P has on record.
@@ -165,6 +167,12 @@ struct Collector: ~Copyable {
     return hasEnded
   }
 
+  /// The end of the cycle that is on was tried before: whoever has nothing to mark leaves it to the workers, who give the
+  /// others time to run first.
+  static var isLeftToWorkers: Bool {
+    collector.pointee.attempts > 0 && !collector.pointee.workersAreOff.load(ordering: .relaxed)
+  }
+
   /// Ends the cycle, if nothing is left to mark; true when it has. The world stands still since `Sched.stopAsked`.
   /// `isLast`: however long that takes.
   private static func tryToEnd(isLast: Bool, on m: MRef) -> Bool {
@@ -176,7 +184,7 @@ struct Collector: ~Copyable {
     collector.pointee.attempts += 1
     var marker = Marker(stopper: m)
     // A program that always hides something from the marking gets a longer pause in the end.
-    let hasEnded = attempt(with: &marker, isLast: isLast || collector.pointee.attempts > 8, on: m)
+    let hasEnded = attempt(with: &marker, isLast: isLast || collector.pointee.attempts > triesWithBudget, on: m)
     marker.endSharing()
     if hasEnded { end(on: m) }
     collector.pointee.figures.addPause(Clock.nanotime() - start)
@@ -188,7 +196,10 @@ struct Collector: ~Copyable {
   private static func attempt(with marker: inout Marker, isLast: Bool, on m: MRef) -> Bool {
     let deadline = isLast ? Int64.max : Clock.nanotime() + pauseBudget
     var bytes = StackRoots.scanThreads(with: &marker, stopper: m)
-    let scanned = StackRoots.scanParked(with: &marker, until: deadline, bytes: &bytes)
+    let scanned =
+      StackNotes.mark(with: &marker, until: deadline)
+      && StackRoots.scanParked(with: &marker, until: deadline, bytes: &bytes)
+    if !scanned { StackNotes.begin() }
     collector.pointee.figures.stackBytes = max(collector.pointee.figures.stackBytes, bytes)
     while marker.drain(bytes: 4096) {
       if Clock.nanotime() > deadline { return false }
@@ -201,6 +212,7 @@ struct Collector: ~Copyable {
     flushCaches(on: m)
     HeapCheck.run(.afterMarking, on: m)
     apus_set_marking(0)
+    StackNotes.end()
     var total = heap.pointee.pacer.marked.load(ordering: .relaxed)
     for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
       let p = sched.pointee.allP[index].unsafelyUnwrapped

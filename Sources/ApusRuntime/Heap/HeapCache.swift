@@ -25,6 +25,8 @@ public struct HeapCache {
   var blackBytes = 0
   /// Bytes taken from the heap for which nobody has helped marking yet.
   var debt = 0
+  /// What was found on the stacks of goroutines that this P has left.
+  var notes = StackNotes()
 
   static var count: Int { 64 }
 

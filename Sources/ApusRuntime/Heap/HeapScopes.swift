@@ -117,14 +117,39 @@ public struct HeapScopes: ~Copyable {
 
   /// Calls `body` with each goroutine that is in a scope, until it says no; false when it did. The world stands still, so
   /// the lists do: nobody begins or ends a scope without a P, and nobody is stopped while he holds a runtime lock.
-  static func each(_ body: (GRef) -> Bool) -> Bool {
+  ///
+  /// Some time before, `fetching` is called with it, which may have the processor fetch what `body` reads. The goroutine's
+  /// record is fetched then.
+  static func each(fetching: (GRef) -> Void, _ body: (GRef) -> Bool) -> Bool {
     for index in 0..<shardCount {
       var scope = shard(index).pointee.first
+      // Two more cursors, which are that much ahead: for records, and for what they refer to.
+      var (record, content) = (scope, scope)
+      for _ in 0..<2 * distance { fetchRecord(&record) }
+      for _ in 0..<distance { fetchContent(&content, fetching) }
       while let current = scope {
+        fetchRecord(&record)
+        fetchContent(&content, fetching)
         if !body(current.pointee.g) { return false }
         scope = current.pointee.next
       }
     }
     return true
+  }
+
+  private static var distance: Int { 8 }
+
+  @inline(__always)
+  private static func fetchRecord(_ scope: inout UnsafeMutablePointer<HeapScope>?) {
+    guard let current = scope else { return }
+    apus_prefetch(UInt(bitPattern: current.pointee.g))
+    scope = current.pointee.next
+  }
+
+  @inline(__always)
+  private static func fetchContent(_ scope: inout UnsafeMutablePointer<HeapScope>?, _ fetching: (GRef) -> Void) {
+    guard let current = scope else { return }
+    fetching(current.pointee.g)
+    scope = current.pointee.next
   }
 }

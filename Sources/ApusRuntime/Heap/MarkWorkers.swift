@@ -68,6 +68,8 @@ struct MarkWorkers: ~Copyable {
       while markForASlice() { giveWay() }
       workers.pointee.awake.wrappingSubtract(1, ordering: .sequentiallyConsistent)
       if areOff { continue }
+      // What runs meanwhile is noted when it stops, and the pause has less to look at (`StackNotes`).
+      if MarkWork.isDone && Collector.isLeftToWorkers { Park.yield() }
       if MarkWork.isDone { _ = Collector.finish(waits: true) } else if MarkWork.hasWork { wake() }
     }
   }

@@ -8,7 +8,7 @@ import Synchronization
 /// own code: their registers count, too, and they are scanned in each pause, the first one among them (`Barrier` says why).
 /// The others (`scanParked`) stand where `apus_switch` left them. A goroutine that was scanned so and has not run since
 /// need not be looked at again: the scan leaves the cycle's number in the goroutine's state word, and whatever makes it
-/// runnable overwrites the word.
+/// run overwrites the word. `StackNotes` does the same for goroutines that stop running while a cycle ends.
 enum StackRoots {
   /// What may be in use below the stack pointer that a stopped thread has noted: the area that a leaf function uses
   /// without moving the pointer, and the registers that a function of ours has pushed below its frame address.
@@ -59,9 +59,14 @@ enum StackRoots {
   static func scanParked(with marker: inout Marker, until deadline: Int64, bytes: inout Int) -> Bool {
     var sinceClock = 0
     let stamp = G.scanStamp(cycle: heap.pointee.collector.cycle.load(ordering: .relaxed))
-    return HeapScopes.each { g in
+    return HeapScopes.each(fetching: { g in
+      if g.pointee.statusWord.load(ordering: .relaxed) & G.scanMask != stamp { fetch(g.pointee.head.sp) }
+    }) { g in
       let before = g.pointee.statusWord.load(ordering: .relaxed)
-      if before & G.scanMask == stamp { return true }
+      if before & G.scanMask == stamp {
+        bytes += Int(g.pointee.head.stack_hi - g.pointee.head.sp)
+        return true
+      }
       let status = g.pointee.status
       if status != .waiting && StoppedThreads.threadRunning(g) != nil { return true }
       if sinceClock > 16 << 10 {
@@ -81,5 +86,13 @@ enum StackRoots {
       sinceClock += size + 512
       return true
     }
+  }
+
+  /// Has the processor fetch what lies on a stack of usual size.
+  private static func fetch(_ sp: UInt) {
+    apus_prefetch(sp)
+    apus_prefetch(sp &+ 128)
+    apus_prefetch(sp &+ 256)
+    apus_prefetch(sp &+ 384)
   }
 }

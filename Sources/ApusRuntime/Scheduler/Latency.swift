@@ -52,11 +52,12 @@ enum Latency {
   static func makeReadyAfterWait(_ g: GRef) {
     assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
     g.pointee.waitReason = .none
-    let marks = g.pointee.statusWord.load(ordering: .relaxed) & G.marksMask
-    if marks != 0 {
-      mark(g, marks)
+    let word = g.pointee.statusWord.load(ordering: .relaxed)
+    if word & G.marksMask != 0 {
+      mark(g, word & G.marksMask)
     } else {
-      g.pointee.setStatus(.runnable)
+      // Its stack stays as it is until it runs, and if it was scanned, it stays so.
+      g.pointee.statusWord.store(word ^ GStatus.waiting.rawValue ^ GStatus.runnable.rawValue, ordering: .relaxed)
     }
   }
 

@@ -51,6 +51,8 @@ public struct M: ~Copyable {
   var exiting = false
   var after = AfterSwitch.nothing
   var afterG: GRef?
+  /// The goroutine that was left for g0, if its stack is to be looked at (`StackNotes`).
+  var left: GRef?
   var afterLock: UnsafeMutablePointer<RuntimeLock>?
   var afterFrame: UnsafeMutablePointer<SelectFrame>?
   /// A time before which nobody waits for the clock yet (`Timers.arm`); 0 for none. Whoever waits is told when the locks

@@ -110,4 +110,7 @@ enum Attention {
   static var stop: UInt32 { 1 }
   /// Something runnable waits that is in no queue of goroutines: set by sysmon, cleared by the holder when it looks.
   static var look: UInt32 { 2 }
+  /// Whoever leaves a goroutine in a `withHeap` notes what its stack refers to (`StackNotes`): set and cleared by whoever has
+  /// stopped the world.
+  static var note: UInt32 { 4 }
 }

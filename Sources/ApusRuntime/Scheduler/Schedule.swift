@@ -35,8 +35,18 @@ enum Schedule {
       begin(next, on: m)
       Switch.to(next, from: g, on: m)
     } else {
-      Switch.to(m.g0, from: g, on: m)
+      leaveForLoop(g, on: m)
     }
+  }
+
+  @inline(never)
+  private static func leaveForLoop(_ g: GRef, on m: MRef) {
+    if g.pointee.isInHeapScope, let p = m.pointee.p,
+      p.pointee.attention.load(ordering: .relaxed) & Attention.note != 0
+    {
+      m.pointee.left = g
+    }
+    Switch.to(m.g0, from: g, on: m)
   }
 
   /// Swift Concurrency keeps the current task in thread-local storage and on this stack, so a goroutine that is inside a

@@ -67,6 +67,10 @@ enum Switch {
   /// which makes it needless.
   @inline(__always)
   private static func finishOnG0(_ m: MRef) {
+    if let left = m.pointee.left {
+      m.pointee.left = nil
+      StackNotes.take(from: left, on: m)
+    }
     if m.pointee.after != .nothing { finishSlowly(m) }
     assert(m.pointee.head.locks == 1, "the scheduler's stack is outside the runtime, or holds a lock")
   }
