@@ -53,6 +53,40 @@ extension ManagedHeapTests {
       #expect(eventually { Tracked.living == before })
     }
 
+    struct Wide {
+      var first = Link<Node>()
+      var words = InlineArray<30, Int>(repeating: 0)
+      var last = Link<Node>()
+    }
+
+    struct Wider {
+      var first = Link<Node>()
+      var words = InlineArray<31, Int>(repeating: 0)
+      var last = Link<Node>()
+    }
+
+    @Test func linksAreFoundWhereverTheyAre() {
+      // The collector has a bit for each of the first 32 words, and a list of all.
+      let sums = withHeap { heap in
+        var sums: [Int] = []
+        let (wide, wider) = (heap.new(Wide()), heap.new(Wider()))
+        let narrow = heap.newArray(repeating: Link<Node>(), count: 3)
+        for value in 1...3 { narrow[value - 1] = heap.new(Node(value: value)) }
+        (wide.first, wide.last) = (heap.new(Node(value: 10)), heap.new(Node(value: 20)))
+        (wider.first, wider.last) = (heap.new(Node(value: 100)), heap.new(Node(value: 200)))
+        for _ in 0..<2 {
+          ManagedHeap.collect()
+          // What was taken for garbage is overwritten.
+          for _ in 0..<10_000 { _ = heap.new(Node(value: -1)) }
+          sums.append(wide.first!.value + wide.last!.value)
+          sums.append(wider.first!.value + wider.last!.value)
+          sums.append((0..<3).reduce(0) { $0 + narrow[$1]!.value })
+        }
+        return sums
+      }
+      #expect(sums == [30, 300, 6, 30, 300, 6])
+    }
+
     @Test func aRootKeepsItsGraph() {
       let before = Tracked.living
       let root = Shared<Root<Holder>?>(nil)

@@ -13,6 +13,8 @@ public struct HeapLayout: ~Copyable {
   let stride: UInt
   let links: UnsafePointer<HeapLinkPlace>
   let linkCount: Int
+  /// The links as a bit for each word; 0 for arrays, large objects, and where a link lies behind the 32nd word.
+  let linkMask: UInt32
   let type: HeapTypeRef
   /// The first bit of each slot, for the bitmaps of a block.
   let slotMask: UnsafePointer<UInt64>
@@ -40,6 +42,7 @@ public struct HeapLayout: ~Copyable {
     links = type.pointee.links
     linkCount = type.pointee.linkCount
     isNoScan = linkCount == 0
+    linkMask = slotSize == 0 || elements != 0 ? 0 : Self.mask(of: links, linkCount)
     // Not `!= nil`: in a debug build that is a generic function, for which the closure is wrapped in another, and a section
     // must not allocate.
     needsCleanup = if case .some = type.pointee.destroy { true } else { false }
@@ -54,6 +57,16 @@ public struct HeapLayout: ~Copyable {
     }
     self.slotMask = UnsafePointer(slotMask)
   }
+
+  private static func mask(of links: UnsafePointer<HeapLinkPlace>, _ count: Int) -> UInt32 {
+    var mask: UInt32 = 0
+    for index in 0..<count {
+      let word = links[index].offset / 8
+      if word >= 32 { return 0 }
+      mask |= 1 << word
+    }
+    return mask
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == HeapLayout {
@@ -66,7 +79,9 @@ extension UnsafeMutablePointer where Pointee == HeapLayout {
     block.pointee.needsCleanup = pointee.needsCleanup
     block.pointee.isInCleanup = false
     block.pointee.slotSize = isLarge ? bytes : pointee.slotSize
-    block.pointee.reciprocal = isLarge ? 0 : ((1 << 32) + UInt64(pointee.slotSize) - 1) / UInt64(pointee.slotSize)
+    block.pointee.reciprocal =
+      isLarge ? 0 : UInt32(((1 << 32) + UInt64(pointee.slotSize) - 1) / UInt64(pointee.slotSize))
+    block.pointee.linkMask = pointee.linkMask
     block.pointee.usable = isLarge ? 0 : pointee.slotCount * UInt32(pointee.slotSize)
     block.pointee.freeSlots = pointee.slotCount
     block.pointee.position = 0
@@ -78,6 +93,7 @@ extension UnsafeMutablePointer where Pointee == HeapLayout {
     for tail in (index + 1)..<(index + count) {
       let record = heap.pointee.arena.block(at: tail)
       record.pointee.head = UInt32(index)
+      record.pointee.linkMask = 0
       record.pointee.state = .tail
     }
     // Last: whoever meets an address in the block by chance looks at the state first.

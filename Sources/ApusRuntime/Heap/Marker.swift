@@ -12,7 +12,6 @@ struct Marker {
   private let m: MRef
   private let cache: UnsafeMutablePointer<HeapCache>
   private var buffer: MarkBufferRef
-  private var window = MarkWindow()
   private(set) var markedBytes = 0
 
   /// How much of a large array is scanned in one piece: others can take the next ones, and a section stays short.
@@ -75,39 +74,81 @@ struct Marker {
 
   /// Scans grey objects until `bytes` have been marked (and scanned, nearly) or none is left; false when none is left.
   mutating func drain(bytes: Int) -> Bool {
-    let start = markedBytes
-    defer { emptyWindow() }
-    var sinceShared = 0
-    while markedBytes &- start < bytes {
-      if buffer.pointee.count != 0 && !window.isFull {
-        buffer.pointee.count &-= 1
-        let address = buffer.entries[buffer.pointee.count]
+    let goal = markedBytes &+ bytes
+    var window = MarkWindow()
+    var hasMore = true
+    while hasMore && markedBytes < goal {
+      scanSome(&window, until: goal)
+      if buffer.pointee.count == 0 && window.isEmpty {
+        hasMore = findMore()
+      } else if buffer.pointee.count > MarkBuffer.capacity - Self.mostLinks
+        || (buffer.pointee.count > 8 && !MarkWork.hasWork)
+      {
+        share()
+      }
+    }
+    // What is in the window is as grey as what is in the buffer, and only there others find it.
+    while !window.isEmpty { push(window.take()) }
+    return hasMore
+  }
+
+  /// The links of an object of which the block's record tells all.
+  private static var mostLinks: Int { UInt32.bitWidth }
+
+  /// Scans what is in the buffer and in the window until `goal` is reached, both are empty, the buffer is nearly full, or it
+  /// is time to see whether others have work.
+  ///
+  /// All that the loop writes is in variables of its own: for all that the compiler knows, a store into the buffer might
+  /// change what is in `self`, and it would be read again for each object. That shows, since the atomic operation on the
+  /// mark lets nothing overlap.
+  @inline(__always)
+  private mutating func scanSome(_ window: inout MarkWindow, until goal: Int) {
+    let (arena, buffer, limit) = (self.arena, self.buffer, goal &- markedBytes)
+    let entries = buffer.entries
+    var (count, bytes, scanned) = (buffer.pointee.count, 0, 0)
+    while bytes < limit && scanned < 128 && count <= MarkBuffer.capacity - Self.mostLinks {
+      if count != 0 && !window.isFull {
+        count &-= 1
+        let address = entries[count]
         apus_prefetch(address)
         window.put(address)
         continue
       }
-      if window.isEmpty {
-        if let full = MarkWork.takeFull(on: m) {
-          MarkWork.put(buffer, on: m)
-          buffer = full
-        } else if !markRoots() {
-          return false
-        }
-        continue
+      if window.isEmpty { break }
+      let address = window.take()
+      var links = arena.block(at: arena.index(of: address)).pointee.linkMask
+      scanned &+= 1
+      if links == 0 {
+        buffer.pointee.count = count
+        scan(address)
+        markedBytes &+= bytes
+        return
       }
-      scan(window.take())
-      sinceShared &+= 1
-      if sinceShared > 128 {
-        sinceShared = 0
-        if buffer.pointee.count > 8 && !MarkWork.hasWork { share() }
-      }
+      repeat {
+        let place = address &+ UInt(truncatingIfNeeded: links.trailingZeroBitCount) &* 8
+        links &= links &- 1
+        let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
+        if target == 0 { continue }
+        let mark = arena.mark(of: target)
+        if apus_bits_load(mark.word) & mark.bit != 0 { continue }
+        let block = arena.block(at: arena.index(of: target))
+        if apus_bits_or(mark.word, mark.bit) & mark.bit != 0 { continue }
+        bytes &+= Int(bitPattern: block.pointee.slotSize)
+        if block.pointee.isNoScan { continue }
+        entries[count] = target
+        count &+= 1
+      } while links != 0
     }
-    return true
+    buffer.pointee.count = count
+    markedBytes &+= bytes
   }
 
-  /// What is in the window is as grey as what is in the buffer, and only there others find it.
-  private mutating func emptyWindow() {
-    while !window.isEmpty { push(window.take()) }
+  /// Takes what others have left, or marks roots; false when there is nothing.
+  private mutating func findMore() -> Bool {
+    guard let full = MarkWork.takeFull(on: m) else { return markRoots() }
+    MarkWork.put(buffer, on: m)
+    buffer = full
+    return true
   }
 
   /// Marks what a slab of roots holds; false when they are all done, or others see to it.
@@ -218,7 +259,7 @@ struct Marker {
     case .slots:
       let offset = (word &- base) & UInt(HeapGeometry.blockSize - 1)
       if offset >= UInt(block.pointee.usable) { return }
-      let slot = UInt((UInt64(offset) &* block.pointee.reciprocal) >> 32)
+      let slot = UInt((UInt64(offset) &* UInt64(block.pointee.reciprocal)) >> 32)
       address = (word &- offset) &+ slot &* block.pointee.slotSize
     case .large, .tail:
       let head = Int(block.pointee.head)
