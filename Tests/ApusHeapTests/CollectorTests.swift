@@ -268,6 +268,38 @@ extension ManagedHeapTests {
       #expect(ManagedHeap.statistics.collections > before + 2)
     }
 
+    @Test(arguments: [1, 2, 8]) func aCycleBeginsBeforeTheHeapIsBeyondItsGoal(processors: Int) {
+      let before = Runtime.maxProcs
+      Runtime.maxProcs = processors
+      defer { Runtime.maxProcs = before }
+      let worst = Mutex(0.0)
+      let group = WaitGroup()
+      for _ in 0..<6 {
+        group.add()
+        go { heap in
+          let pacer = withUnsafePointer(to: &ApusRuntime.heap.pointee.pacer) { $0 }
+          let kept = heap.new(Node(value: 0))
+          for value in 0..<20_000 {
+            let next = heap.new(Node(value: value))
+            next.next = kept.next
+            kept.next = next
+          }
+          for round in 0..<2_000_000 {
+            _ = heap.new(Node(value: round))
+            if round % 100 != 0 { continue }
+            let goal = pacer.pointee.goal.load(ordering: .sequentiallyConsistent)
+            let live = pacer.pointee.live.load(ordering: .sequentiallyConsistent)
+            // Not where a cycle ends between the two.
+            if goal != pacer.pointee.goal.load(ordering: .sequentiallyConsistent) { continue }
+            worst.withLock { $0 = max($0, Double(live) / Double(goal)) }
+          }
+          group.done()
+        }
+      }
+      group.wait()
+      #expect(worst.withLock { $0 } < 1.25)
+    }
+
     @Test func workersMarkWhileOthersWait() {
       Collector.collector.pointee.assistsAreOff.store(true, ordering: .sequentiallyConsistent)
       defer { Collector.collector.pointee.assistsAreOff.store(false, ordering: .sequentiallyConsistent) }

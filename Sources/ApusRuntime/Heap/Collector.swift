@@ -74,8 +74,22 @@ struct Collector: ~Copyable {
     Cleanup.wake()
     if apus_is_marking() != 0 {
       Assist.pay(owing: bytes)
-    } else if Pacer.wantsCycle {
-      _ = start(.size)
+    } else if Pacer.wantsCycle && !start(.size) {
+      waitForBeginning()
+    }
+  }
+
+  /// Somebody else is about to begin a cycle, or has stopped the world. While the heap is larger than it should be, nobody
+  /// allocates until that is done: it takes microseconds, but the thread may have lost its processor to another process.
+  private static func waitForBeginning() {
+    while Pacer.wantsCycle && heap.pointee.pacer.isBeyondGoal && apus_is_marking() == 0
+      && collector.pointee.isAutomatic.load(ordering: .relaxed) && !start(.size)
+    {
+      // Whoever it is may wait for this processor, or, stopped by the kernel, for its own.
+      LockedThread.lockCurrent()
+      Park.yield()
+      LockedThread.unlockCurrent()
+      Thread.yield()
     }
   }
 
@@ -85,32 +99,56 @@ struct Collector: ~Copyable {
   }
 
   /// Begins a cycle; false when one is on already, or it is not its time.
+  ///
+  /// From where the caller is the one who begins it until the world goes on it is in one section: were it stopped there,
+  /// nobody else could begin one, and everybody would allocate until its turn has come.
   @inline(never)
   static func start(_ reason: Reason) -> Bool {
     if !collector.pointee.isAutomatic.load(ordering: .relaxed) && reason != .forced { return false }
-    if collector.pointee.isRunning.exchange(true, ordering: .acquiringAndReleasing) { return false }
-    if reason == .size && !Pacer.wantsCycle {
+    while true {
+      Sweeper.finish()
+      let m = acquireM()
+      if collector.pointee.isRunning.exchange(true, ordering: .acquiringAndReleasing) {
+        releaseM(m)
+        return false
+      }
+      let isWanted = reason != .size || Pacer.wantsCycle
+      // Somebody else may have stopped the world: the next one who allocates tries again.
+      if isWanted && Sweeper.isDone && StopTheWorld.claim(waits: false) {
+        begin(reason, claimedBy: m)
+        return true
+      }
+      let isAgain = isWanted && !Sweeper.isDone
       collector.pointee.isRunning.store(false, ordering: .releasing)
-      return false
+      releaseM(m)
+      // Another cycle has ended since the blocks were swept.
+      if !isAgain { return false }
     }
-    Sweeper.finish()
-    guard StopTheWorld.claim(waits: false) else {
-      // Somebody else has stopped the world: the next one who allocates tries again.
-      collector.pointee.isRunning.store(false, ordering: .releasing)
-      return false
-    }
+  }
+
+  /// Begins the cycle, by whoever is to stop the world, in a section of `m`, which ends.
+  private static func begin(_ reason: Reason, claimedBy m: MRef) {
     if Trace.isOn { Trace.beginCollection() }
-    var reason = reason
-    SystemStack.run(&reason) { argument in
-      let reason = argument.unsafelyUnwrapped.assumingMemoryBound(to: Reason.self).pointee
+    var step = Step(reason: reason)
+    SystemStack.run(&step) { argument in
+      let step = argument.unsafelyUnwrapped.assumingMemoryBound(to: Step.self)
       StopTheWorld.runClaimed(.references, for: .beginningOfCollection) { m in
-        Collector.begin(reason, on: m)
-        if Collector.marksAtOnce { while !Collector.tryToEnd(isLast: true, on: m) {} }
+        Collector.begin(step.pointee.reason, on: m)
+        if Collector.marksAtOnce {
+          while !Collector.tryToEnd(isLast: true, on: m) {}
+          step.pointee.ended = Collector.takeFigures()
+        }
       }
     }
-    // Not by the flag: others may have ended the cycle by now.
-    if marksAtOnce { afterEnd() } else { MarkWorkers.wake() }
-    return true
+    releaseM(m)
+    if let ended = step.ended { afterEnd(ended) } else { MarkWorkers.wake() }
+  }
+
+  /// What is done while the world stands still.
+  private struct Step {
+    var reason = Reason.size
+    /// The cycle's figures, if it has ended.
+    var ended: CycleFigures?
   }
 
   /// GODEBUG=gcstoptheworld=1.
@@ -148,23 +186,27 @@ struct Collector: ~Copyable {
       collector.pointee.isEnding.store(false, ordering: .releasing)
       return true
     }
-    var hasEnded = false
+    var step = Step()
     if StopTheWorld.claim(waits: waits) {
-      SystemStack.run(&hasEnded) { argument in
-        let hasEnded = argument.unsafelyUnwrapped.assumingMemoryBound(to: Bool.self)
+      let m = acquireM()
+      SystemStack.run(&step) { argument in
+        let step = argument.unsafelyUnwrapped.assumingMemoryBound(to: Step.self)
         StopTheWorld.runClaimed(.references, for: .endOfCollection) { m in
-          hasEnded.pointee = Collector.tryToEnd(isLast: false, on: m)
+          if Collector.tryToEnd(isLast: false, on: m) { step.pointee.ended = Collector.takeFigures() }
         }
       }
-    }
-    collector.pointee.isEnding.store(false, ordering: .releasing)
-    if hasEnded {
-      afterEnd()
+      collector.pointee.isEnding.store(false, ordering: .releasing)
+      releaseM(m)
     } else {
-      // There is more to mark, or nobody could look: either way somebody has to come back.
-      MarkWorkers.wake()
+      collector.pointee.isEnding.store(false, ordering: .releasing)
     }
-    return hasEnded
+    if let ended = step.ended {
+      afterEnd(ended)
+      return true
+    }
+    // There is more to mark, or nobody could look: either way somebody has to come back.
+    MarkWorkers.wake()
+    return false
   }
 
   /// The end of the cycle that is on was tried before: whoever has nothing to mark leaves it to the workers, who give the
@@ -234,14 +276,20 @@ struct Collector: ~Copyable {
     if Trace.isOn { Trace.endCollection(on: m) }
   }
 
-  /// The cycle has ended and the world runs.
-  private static func afterEnd() {
+  /// The figures of the cycle that has ended. The world stands still; from now on the next cycle may begin.
+  private static func takeFigures() -> CycleFigures {
+    collector.pointee.figures.number = collector.pointee.cycle.load(ordering: .relaxed)
     collector.pointee.figures.workerTime = heap.pointee.pacer.workerTime.load(ordering: .relaxed)
     collector.pointee.figures.assistTime = heap.pointee.pacer.assistTime.load(ordering: .relaxed)
     HeapTotals.add(collector.pointee.figures)
-    GCTrace.write(collector.pointee.figures, cycle: collector.pointee.cycle.load(ordering: .relaxed))
-    collector.pointee.ended.wrappingAdd(1, ordering: .sequentiallyConsistent)
     collector.pointee.isRunning.store(false, ordering: .sequentiallyConsistent)
+    return collector.pointee.figures
+  }
+
+  /// A cycle has ended and the world runs. The next one may be on.
+  private static func afterEnd(_ figures: CycleFigures) {
+    GCTrace.write(figures)
+    collector.pointee.ended.wrappingAdd(1, ordering: .sequentiallyConsistent)
     collector.pointee.waiters.notifyAll()
     Sweeper.wake()
   }

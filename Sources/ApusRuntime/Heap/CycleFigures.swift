@@ -2,6 +2,7 @@ import Synchronization
 
 /// What there is to tell of one cycle. Times in nanoseconds on the monotonic clock.
 struct CycleFigures {
+  var number: UInt32 = 0
   var reason = Collector.Reason.size
   /// When the world was asked to stand still, and when it went on with the barrier up.
   var start: Int64 = 0

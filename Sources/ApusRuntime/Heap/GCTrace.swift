@@ -10,25 +10,25 @@ import Synchronization
 /// workers (which mark in idle time too: the third number is 0); the heap's objects at the beginning, at the end, and what
 /// was found to live; the goal; what was scanned of stacks; processors. There are no globals: those are `Root`s.
 enum GCTrace {
-  static func write(_ figures: CycleFigures, cycle: UInt32) {
+  static func write(_ figures: CycleFigures) {
     if sched.pointee.knobs.gctrace == 0 { return }
     // Outside all sections: it may have to wait for whoever reads it.
     var memory = InlineArray<512, UInt8>(repeating: 0)
     withUnsafeMutableBytes(of: &memory) { memory in
       var line = BoundedText(memory)
-      compose(figures, cycle, &line)
+      compose(figures, &line)
       Syscall.enter()
       if let start = memory.baseAddress { ReportWriter.writeToStandardError(start, line.count) }
       Syscall.exit()
     }
   }
 
-  private static func compose(_ figures: CycleFigures, _ cycle: UInt32, _ line: inout BoundedText) {
+  private static func compose(_ figures: CycleFigures, _ line: inout BoundedText) {
     let procs = Int64(sched.pointee.maxProcs.load(ordering: .relaxed))
     let started = figures.end - sched.pointee.facts.startNanoseconds
     let concurrent = max(figures.end - figures.markStart - figures.laterPauses, 0)
     line.add("gc ")
-    line.add(UInt64(cycle))
+    line.add(UInt64(figures.number))
     line.add(" @")
     line.add(thousandths: started / 1_000_000)
     line.add("s ")
