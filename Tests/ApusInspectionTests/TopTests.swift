@@ -3,7 +3,7 @@ import Testing
 
 /// What a running program tells, taken apart and shown.
 @Suite struct TopTests {
-  private static func answer(time: Int64, preemptions: Int, switches: Int) -> String {
+  private static func answer(time: Int64, preemptions: Int, switches: Int, latencies: String = "") -> String {
     """
     time\t\(time)
     figure\tthreads\t7
@@ -13,7 +13,7 @@ import Testing
     figure\tpreemptions\t\(preemptions)
     figure\tworst stop\t42000
     figure\tof a later version\t1
-    unknown\tline
+    unknown\tline\(latencies)
     processor\t0\trunning\t4\t\(switches)\t17
     processor\t1\tidle\t0\t9\t0
     processor\tbroken
@@ -28,8 +28,13 @@ import Testing
     """
   }
 
-  private let first = RuntimeFigures(answer(time: 1_000_000_000, preemptions: 100, switches: 1000))
-  private let second = RuntimeFigures(answer(time: 3_000_000_000, preemptions: 120, switches: 4000))
+  private let first = RuntimeFigures(
+    answer(
+      time: 1_000_000_000, preemptions: 100, switches: 1000, latencies: "\nlatency\t640\t7\nlatency\t5000000\t1"))
+  private let second = RuntimeFigures(
+    answer(
+      time: 3_000_000_000, preemptions: 120, switches: 4000,
+      latencies: "\nlatency\t512\t2\nlatency\tmany\t4\nlatency\t640\t8\nlatency\t40960\t1\nlatency\t5000000\t1"))
 
   @Test func takesTheAnswerApart() {
     #expect(first.time == 1_000_000_000)
@@ -45,12 +50,22 @@ import Testing
     #expect(RuntimeFigures("").groups == [])
   }
 
+  @Test func latenciesAreRanked() {
+    let latencies = first.latencies
+    #expect(latencies.total == 8)
+    #expect([0, 0.5, 7.0 / 8].map(latencies.quantile) == [640, 640, 640])
+    #expect([0.88, 1].map(latencies.quantile) == [5_000_000, 5_000_000])
+    #expect(RuntimeFigures("").latencies.quantile(0.5) == nil)
+    #expect(RuntimeFigures("").text(since: nil, limit: nil).contains("\nscheduling latency, 0 samples\n"))
+  }
+
   @Test func showsWhatWasCounted() {
     #expect(
       first.text(since: nil, limit: nil) == """
         10 goroutines: 5 chan receive, 4 running, 1 sleep
         2 processors, 1 idle; 7 threads, 2 idle, 1 stopped; 3 goroutines in the global queue
         preemptions 100, steals 0, handoffs 0, processors taken from sleepers 0, from calls 0
+        scheduling latency, 8 samples: 50 % < 640 ns, 99 % < 5.00 ms, all < 5.00 ms
         the world was stopped for 42.0 µs at most until it stood
 
         Processor  state    queued  switches  goroutine
@@ -70,6 +85,9 @@ import Testing
     #expect(text.contains("preemptions 10/s, steals 0/s,"), "\(text)")
     #expect(text.contains("P0         running       4    1500/s         17\n"), "\(text)")
     #expect(text.contains("P1         idle          0       0/s          -\n"), "\(text)")
+    // The longest was there before.
+    #expect(
+      text.contains("\nscheduling latency, 4 samples: 50 % < 512 ns, 99 % < 41.0 µs, all < 41.0 µs\n"), "\(text)")
     #expect(text.hasSuffix("\n… and 1 more kinds (--all shows them)\n"), "\(text)")
     // A clock that stands still divides nothing.
     #expect(first.text(since: first, limit: nil).contains("preemptions 100,"))

@@ -51,6 +51,16 @@
         #expect(!result.output.contains("\u{1b}"), "\(result)")
       }
 
+      /// Of so many times that somebody had to be scheduled, hundreds are samples.
+      @Test(arguments: [1, 2, 8]) func topShowsHowLongTheyWereReady(processors: Int) throws {
+        let program = try AttachedProgram.start("yields", processors: processors)
+        let result = try command(["top", "\(program.process)", "--once"])
+        #expect(result.status == 0, "\(result)")
+        let line = result.output.firstMatch(
+          of: /\nscheduling latency, ([0-9]+) samples: 50 % < [0-9.]+ .?s, 99 % < [0-9.]+ .?s, all < [0-9.]+ .?s\n/)
+        #expect(line.flatMap { Int($0.1) } ?? 0 >= 100, "\(result)")
+      }
+
       /// One command at a time; the next one as soon as it has gone, even if it was killed.
       @Test(arguments: [1, 2, 8], ["sleeps", "computes"])
       func refusesASecondCommand(processors: Int, scenario: String) throws {

@@ -5,9 +5,13 @@ import Synchronization
 ///
 ///     time NANOSECONDS
 ///     figure NAME NUMBER
+///     latency NANOSECONDS COUNT
 ///     processor NUMBER STATE QUEUED SWITCHES GOROUTINE
 ///     goroutines COUNT STATE FUNCTION
 ///     	FILE:LINE
+///
+/// A latency is how long a goroutine was ready before it ran: so many samples since the program's start are below the
+/// number, and not below that of the line before. Ranges without samples are left out.
 ///
 /// The last two are goroutines of one state that were created at one place; the main goroutine, which nobody has created,
 /// has no second line. Nobody is stopped: each number is right for its own moment, and the records of all goroutines are
@@ -38,6 +42,7 @@ struct AttachFigures: ~Copyable {
     writer.write(Clock.nanotime())
     writer.write("\n")
     Self.writeFigures(&writer)
+    Self.writeLatencies(&writer)
     Self.writeProcessors(&writer, on: m)
     writeGoroutines(&writer, on: m)
     writer.close()
@@ -64,6 +69,16 @@ struct AttachFigures: ~Copyable {
     writer.write("\t")
     writer.write(number)
     writer.write("\n")
+  }
+
+  private static func writeLatencies(_ writer: inout ReportWriter) {
+    for (index, count) in SchedulerTimes.latencies().enumerated() where count > 0 {
+      writer.write("latency\t")
+      writer.write(UInt64(TimeHistogram.end(of: index)))
+      writer.write("\t")
+      writer.write(count)
+      writer.write("\n")
+    }
   }
 
   private static func writeProcessors(_ writer: inout ReportWriter, on m: MRef) {

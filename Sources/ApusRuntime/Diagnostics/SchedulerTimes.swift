@@ -21,14 +21,21 @@ package struct SchedulerTimes: Sendable {
   package static func now() -> SchedulerTimes {
     LazyStart.ensure()
     var times = SchedulerTimes()
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      sched.pointee.allP[index]?.pointee.latencies.add(to: &times.latencies)
-    }
+    times.latencies = latencies()
     sched.pointee.pauses.collectorsStopping.add(to: &times.collectorsStopping)
     sched.pointee.pauses.collectorsTotal.add(to: &times.collectorsTotal)
     sched.pointee.pauses.othersStopping.add(to: &times.othersStopping)
     sched.pointee.pauses.othersTotal.add(to: &times.othersTotal)
     times.mutexWait = max(sched.pointee.mutexWait.load(ordering: .relaxed), 0)
     return times
+  }
+
+  /// Of the running runtime, the first of them alone.
+  static func latencies() -> [UInt64] {
+    var sums = none
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      sched.pointee.allP[index]?.pointee.latencies.add(to: &sums)
+    }
+    return sums
   }
 }

@@ -45,6 +45,9 @@ package struct TimeHistogram: ~Copyable, @unchecked Sendable {
     return 1 << (bits - 1) | part << (bits - 1 - Int64(partBits))
   }
 
+  /// The shortest duration that is above those of bucket `index`, in nanoseconds; `Int64.max` for the last bucket.
+  static func end(of index: Int) -> Int64 { index < count - 1 ? start(of: index + 1) : .max }
+
   /// Counts a duration in nanoseconds. The caller is the only one who does so at this moment.
   @inline(__always)
   func record(_ duration: Int64) {

@@ -82,6 +82,14 @@ func keepBusy(_ body: @escaping @Sendable (Counters) -> Void) {
   while counters.started.load(ordering: .relaxed) < count { Goroutine.yield() }
 }
 
+/// Gives way for ever, and has done so often.
+@inline(never)
+func giveWay(_ counters: Counters) {
+  for _ in 0..<50_000 { Goroutine.yield() }
+  counters.started.wrappingAdd(1, ordering: .relaxed)
+  while true { Goroutine.yield() }
+}
+
 @inline(never)
 func accept(_ listener: TCPListener) {
   _ = try? listener.accept()
@@ -101,6 +109,10 @@ case "computes":
   sleepLong()
 case "allocates":
   keepBusy(allocate)
+  sayReady()
+  sleepLong()
+case "yields":
+  keepBusy(giveWay)
   sayReady()
   sleepLong()
 case "listens":

@@ -26,6 +26,8 @@ package struct RuntimeFigures: Equatable, Sendable {
   /// The largest first.
   package private(set) var groups: [Group] = []
   private var figures: [String: Int64] = [:]
+  /// How long goroutines were ready before they ran, sampled.
+  package private(set) var latencies = Latencies()
 
   /// The figure called `name`; 0 where it was not told.
   package subscript(name: String) -> Int64 { figures[name] ?? 0 }
@@ -44,6 +46,8 @@ package struct RuntimeFigures: Equatable, Sendable {
       switch (fields[0], fields.count) {
       case ("time", 2): time = Int64(fields[1]) ?? 0
       case ("figure", 3): figures[fields[1]] = Int64(fields[2])
+      case ("latency", 3):
+        if let end = Int64(fields[1]), let count = Int64(fields[2]) { latencies.counts[end, default: 0] += count }
       case ("processor", 6):
         guard let id = Int(fields[1]), let queued = Int(fields[3]), let switches = Int64(fields[4]),
           let goroutine = Int64(fields[5])

@@ -17,8 +17,19 @@ extension RuntimeFigures {
       ("processors taken from sleepers", "untold blocks"), ("from calls", "syscall retakes"),
     ]
     text += kinds.map { "\($0.0) \(growth(of: self[$0.1], since: before?[$0.1], before))" }.joined(separator: ", ")
-    text += "\nthe world was stopped for \(durationText(self["worst stop"])) at most until it stood\n\n"
+    text += "\n\(latencyText(before))\nthe world was stopped for \(durationText(self["worst stop"])) at most until it stood\n\n"
     return text + processorText(before) + "\n" + groupText(limit)
+  }
+
+  /// Of a range of durations only its end is known.
+  private func latencyText(_ before: RuntimeFigures?) -> String {
+    let latencies = before.map { self.latencies.since($0.latencies) } ?? self.latencies
+    let shares = [("50 %", 0.5), ("99 %", 0.99), ("all", 1)]
+    let parts = shares.compactMap { name, share in
+      latencies.quantile(share).map { "\(name) < \(durationText($0))" }
+    }
+    let text = parts.isEmpty ? "" : ": " + parts.joined(separator: ", ")
+    return "scheduling latency, \(latencies.total) samples" + text
   }
 
   private func growth(of number: Int64, since old: Int64?, _ before: RuntimeFigures?) -> String {
