@@ -45,8 +45,8 @@ extension Goroutine {
   /// within the initialiser of a global or `static let` leaves that unfinished, and the next access to it hangs. What the
   /// body shares with others, behind a lock or in a `Sendable` class, may be half changed. (What it shares with nobody
   /// cannot be looked at any more: that is why it must be `sending`, and its result `Sendable`.) Swift's runtime
-  /// has written its message to standard error by then. When several goroutines trap at the same moment, one may get the
-  /// message of another.
+  /// has written its message to standard error by then. It keeps the message in one place for all threads: of two goroutines
+  /// that trap within the same microsecond one may get both, and the other none.
   ///
   /// `body` runs on the calling goroutine. On a thread that is no goroutine's it runs in a goroutine of its own, for which
   /// the thread waits. A call costs some 20 ns and an allocation, a trap some microseconds.

@@ -1,7 +1,7 @@
 // The guards of a fatal report: that there is one, that it ends, and that it goes on where what it calls does not.
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -187,16 +187,34 @@ char *apus_take_fatal_message(void) {
   return swift_getFatalErrorMessageBuffer != NULL ? atomic_exchange(swift_getFatalErrorMessageBuffer(), NULL) : NULL;
 }
 
-bool apus_has_fatal_message(void) {
-  return swift_getFatalErrorMessageBuffer != NULL && atomic_load(swift_getFatalErrorMessageBuffer()) != NULL;
+// The image that libswiftCore is in: its code and what lies between. Set before there are handlers; empty without it.
+static uintptr_t core_start, core_end;
+
+static int find_core(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  uintptr_t start = UINTPTR_MAX, end = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+    if (header->p_type != PT_LOAD) continue;
+    uintptr_t segment = info->dlpi_addr + header->p_vaddr;
+    if (segment < start) start = segment;
+    if (segment + header->p_memsz > end) end = segment + header->p_memsz;
+  }
+  if ((uintptr_t)data < start || (uintptr_t)data >= end) return 0;
+  core_start = start;
+  core_end = end;
+  return 1;
 }
 
-bool apus_may_have_said_why(uintptr_t pc) {
-  Dl_info trap, library;
-  if (swift_getFatalErrorMessageBuffer == NULL) return false;
-  // Nobody knows of what the loader does not.
-  if (!dladdr((const void *)pc, &trap) || !dladdr((const void *)swift_getFatalErrorMessageBuffer, &library)) return true;
-  return trap.dli_fbase == library.dli_fbase;
+void apus_find_fatal_messages(void) {
+  if (swift_getFatalErrorMessageBuffer != NULL) dl_iterate_phdr(find_core, (void *)swift_getFatalErrorMessageBuffer);
+}
+
+char *apus_take_fatal_message_of(int signal, uintptr_t pc) {
+  // abort() is libc's, whoever calls it.
+  bool may_have_one =
+      signal == SIGABRT || ((signal == SIGILL || signal == SIGTRAP) && pc >= core_start && pc < core_end);
+  return may_have_one ? apus_take_fatal_message() : NULL;
 }
 
 void apus_free(void *memory) { free(memory); }

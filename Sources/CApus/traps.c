@@ -176,7 +176,7 @@ static bool is_survivable(const apus_fault *fault) {
   case SIGFPE:
     return true;
   case SIGABRT:
-    return apus_has_fatal_message();
+    return fault->message != NULL;
   default:
     return !fault->is_overflow && apus_is_null_pointer(fault);
   }
@@ -231,10 +231,14 @@ static void on_trap(int signal, siginfo_t *info, void *data) {
     chain(signal, info, context);
   } else if (!is_own) {
     ask(&fault);
-  } else if (!leave_isolated(context, &fault)) {
-    apus_report_claim_blocked();
-    divert(context, &fault);
-    reported = fault;
+  } else {
+    // At once: as long as it is there, another thread that traps finds it before its own.
+    fault.message = apus_take_fatal_message_of(signal, fault.pc);
+    if (!leave_isolated(context, &fault)) {
+      apus_report_claim_blocked();
+      divert(context, &fault);
+      reported = fault;
+    }
   }
   errno = saved_errno;
 }
@@ -259,6 +263,7 @@ int apus_signal_traps_install(uintptr_t lo, uintptr_t hi, void (*report)(const a
   traps.report = report;
   traps.is_guest = is_guest;
   traps.process = getpid();
+  apus_find_fatal_messages();
   struct sigaction action = action_of(on_trap);
   for (size_t i = 0; i < TRAPPED; i++) {
     // The previous handler is asked for before ours is in place: a fault in between must find where to go on.

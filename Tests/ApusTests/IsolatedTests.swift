@@ -114,6 +114,28 @@ private final class Changing: @unchecked Sendable {
     #expect(rest.map { String(cString: $0) } == "another's")
   }
 
+  /// The handler has taken it: who traps later finds nothing of it.
+  @Test func aMessageIsTakenWithTheTrap() throws {
+    let (message, rest) = onGoroutine { () -> (String?, String?) in
+      let top = currentM().currentG.pointee.head.stack_hi
+      var isolation = apus_isolation()
+      withUnsafeMutablePointer(to: &isolation) { isolation in
+        apus_isolation_set(top, isolation)
+        let hasTrapped = apus_isolate(isolation, { _ in fatalError("mine") }, nil)
+        #expect(hasTrapped)
+        apus_isolation_set(top, nil)
+      }
+      let rest = apus_take_fatal_message()
+      defer {
+        free(rest)
+        free(isolation.fault.message)
+      }
+      return (isolation.fault.message.map { String(cString: $0) }, rest.map { String(cString: $0) })
+    }
+    #expect(message?.hasSuffix("Fatal error: mine\n") == true)
+    #expect(rest == nil)
+  }
+
   @Test func theFramesSayWhere() throws {
     let result = onGoroutine { Goroutine.isolated { descend(10) } }
     guard case .failure(let trap) = result else {

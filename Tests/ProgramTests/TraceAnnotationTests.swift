@@ -50,6 +50,18 @@ extension Programs.Traces {
     }
   }
 
+  @Test(arguments: [1, 2, 8]) func regionsEndByATrap(processors: Int) throws {
+    let traced = try runTraced("apus-traced", "annotations-left", processors: processors)
+    #expect(traced.result.status == 0, "\(traced.result)")
+    let trace = traced.trace
+    let names = [.regionBegin, .regionEnd].map { trace.events($0).map { event in trace.text(1, of: event) } }
+    #expect(
+      names == [
+        ["around", "whole", "left", "left within", "behind", "outer", "inner", "misuse"],
+        ["whole", "left within", "left", "behind", "inner", "outer", "misuse", "around"],
+      ])
+  }
+
   @Test func whatIsSaidWhileNoTraceIsOnIsNotHeard() throws {
     let traced = try runTraced("apus-traced", "annotations-beyond", processors: 2)
     #expect(traced.result.status == 0, "\(traced.result)")

@@ -23,8 +23,8 @@ extension Trace {
   ///     defer { region.end() }
   ///
   /// It ends when `end` is called, at the latest when the value goes out of scope. Regions of a goroutine have to nest, so
-  /// it has to end on the goroutine that began it, after all that began later: Go's tools refuse other traces. For the same
-  /// reason nothing in `Goroutine.isolated` should trap inside a region that began there while a trace is on.
+  /// it has to end on the goroutine that began it, after all that began later: Go's tools refuse other traces. A
+  /// trap that ends an isolated call ends the regions that began in it.
   /// - Parameters:
   ///   - name: What kind of region it is.
   ///   - context: Carries the task that it is a part of, if any.

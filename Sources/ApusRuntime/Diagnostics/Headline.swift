@@ -12,9 +12,9 @@ enum Headline {
   case overflow(apus_fault)
   /// A check of the program that has failed, or an instruction of it that cannot be executed. A libswiftCore that has said
   /// something about it has kept it as text.
-  case trap(apus_fault, message: UnsafeMutablePointer<CChar>?)
+  case trap(apus_fault)
   /// The same inside the runtime.
-  case runtimeTrap(apus_fault, message: UnsafeMutablePointer<CChar>?)
+  case runtimeTrap(apus_fault)
   /// A signal that somebody has sent.
   case request(apus_fault)
 
@@ -24,11 +24,10 @@ enum Headline {
       self = .overflow(fault)
       return
     }
-    let message = TrapReason.isChecks(fault.signal) ? apus_take_fatal_message() : nil
     let m = UnsafeMutableRawPointer(fault.m)?.assumingMemoryBound(to: M.self)
     // On a scheduler's stack, and inside a section of the runtime, nobody's code runs but ours.
     let isRuntimes = m.map { $0.currentG.pointee.kind == .scheduler || $0.pointee.head.locks > 0 } ?? false
-    self = isRuntimes ? .runtimeTrap(fault, message: message) : .trap(fault, message: message)
+    self = isRuntimes ? .runtimeTrap(fault) : .trap(fault)
   }
 
   /// The program's own fault, as opposed to the runtime's, or a limit of it.
@@ -64,10 +63,10 @@ enum Headline {
       dump.writer.write("runtime: goroutine stack exceeds ")
       dump.writer.write(UInt64(head.map { $0.stack_hi &- $0.stack_lo } ?? 0))
       dump.writer.write("-byte limit\nfatal error: stack overflow\n")
-    case .trap(let fault, let message):
-      TrapReason.writeReport(fault, message, isRuntimes: false, to: &dump)
-    case .runtimeTrap(let fault, let message):
-      TrapReason.writeReport(fault, message, isRuntimes: true, to: &dump)
+    case .trap(let fault):
+      TrapReason.writeReport(fault, isRuntimes: false, to: &dump)
+    case .runtimeTrap(let fault):
+      TrapReason.writeReport(fault, isRuntimes: true, to: &dump)
     case .request(let signal):
       writeRequest(signal, to: &dump.writer)
     }

@@ -7,8 +7,8 @@ import CApus
 /// forgotten: no `defer` runs, no reference is released, no lock is given back.
 ///
 /// What is put right is what belongs to the thread: the list of open accesses, and the mark of regions that were said to
-/// block. A P that was taken meanwhile is asked for again by the next section, as ever. And scopes of the managed heap that
-/// the body has begun end: the collector would look for their references for ever.
+/// block. A P that was taken meanwhile is asked for again by the next section, as ever. Scopes of the managed heap that
+/// the body has begun end: the collector would look for their references for ever. And so do regions of a trace.
 ///
 /// The innermost call that is under way hangs at the top of the goroutine's own stack, so it goes where the goroutine goes.
 /// On a scheduler's stack and inside a section of the runtime nothing is caught: there the runtime's own state would be
@@ -49,6 +49,7 @@ package enum Isolation {
     last.pointee.head.told = told
     releaseM(last)
     apus_isolation_set(top, isolation.outer)
+    if isolation.regions != nil { OpenRegions.close(&isolation, hasTrapped: hasTrapped) }
     if hasTrapped { withUnsafePointer(to: &isolation) { HeapScopes.forget(below: UInt(bitPattern: $0)) } }
     return hasTrapped ? TrapRecord(isolation, goroutine: currentM().currentG.pointee.head.id) : nil
   }

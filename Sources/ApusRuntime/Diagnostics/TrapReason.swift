@@ -13,9 +13,7 @@ enum TrapReason {
 
   /// Writes `panic: ` and the reason, or `fatal error: ` where it is the runtime's; below it the signal, unless the reason
   /// is that of a check.
-  static func writeReport(
-    _ fault: apus_fault, _ message: UnsafePointer<CChar>?, isRuntimes: Bool, to dump: inout GoroutineDump
-  ) {
+  static func writeReport(_ fault: apus_fault, isRuntimes: Bool, to dump: inout GoroutineDump) {
     let isWild = isMemoryFault(fault) && !isNullPointer(fault)
     if isWild {
       dump.writer.write("unexpected fault address ")
@@ -25,7 +23,7 @@ enum TrapReason {
     let isFatal = isRuntimes || isWild
     let kind: StaticString = isFatal ? "fatal error: " : "panic: "
     dump.writer.write(kind)
-    let isCheck = write(fault, message, to: &dump)
+    let isCheck = write(fault, UnsafePointer(fault.message), to: &dump)
     dump.writer.write("\n")
     if !isCheck { writeSignal(fault, to: &dump.writer) }
   }

@@ -2,7 +2,7 @@ import CApus
 
 /// What has ended an isolated call: enough to tell why and where, which takes milliseconds, when somebody asks.
 package struct TrapRecord: @unchecked Sendable {
-  // Unchecked: nothing in it changes, and the thread that `fault` points to is not looked at.
+  // Unchecked: nothing in it changes, and what `fault` points to is not looked at.
   private let fault: apus_fault
   /// What libswiftCore has said, or the runtime.
   private let message: String?
@@ -12,29 +12,21 @@ package struct TrapRecord: @unchecked Sendable {
   /// The goroutine's number.
   package let goroutine: UInt64
 
-  /// Takes the message that libswiftCore keeps. When several goroutines trap in libswiftCore at the same moment it may be
-  /// another's; it is left to the other where only that one can have one.
+  /// Frees the message that the handler has taken.
   init(_ isolation: apus_isolation, goroutine: UInt64) {
     fault = isolation.fault
+    let text = fault.message
+    defer { apus_free(text) }
     self.goroutine = goroutine
     isMisuse = isolation.misuse != nil
     if let misuse = isolation.misuse {
       message = String(decoding: UnsafeBufferPointer(start: misuse, count: isolation.misuse_length), as: UTF8.self)
-    } else if Self.hasMessage(isolation.fault), let text = apus_take_fatal_message() {
-      message = String(cString: text)
-      apus_free(text)
     } else {
-      message = nil
+      message = text.map { String(cString: $0) }
     }
     var frames = isolation.frames
     elided = frames.elided
     addresses = Array(UnsafeBufferPointer(start: apus_frames_pcs(&frames), count: frames.count))
-  }
-
-  private static func hasMessage(_ fault: apus_fault) -> Bool {
-    guard TrapReason.isChecks(fault.signal) else { return false }
-    // LibswiftCore has called abort, which is libc's.
-    return fault.signal == SignalName.abort || apus_may_have_said_why(fault.pc)
   }
 
   /// The signal that the trap was; nil for misuse that the runtime has noticed.

@@ -22,7 +22,10 @@ package enum TraceAnnotations {
     releaseM(m)
   }
 
-  package static func beginRegion(_ name: String, of task: UInt64) { beginRegion(task, name, name.utf8.count) }
+  package static func beginRegion(_ name: String, of task: UInt64) {
+    beginRegion(task, name, name.utf8.count)
+    OpenRegions.add(name, of: task)
+  }
 
   private static func beginRegion(_ task: UInt64, _ name: UnsafePointer<CChar>, _ count: Int) {
     let m = acquireM()
@@ -30,7 +33,13 @@ package enum TraceAnnotations {
     releaseM(m)
   }
 
-  package static func endRegion(_ name: String, of task: UInt64) { endRegion(task, name, name.utf8.count) }
+  package static func endRegion(_ name: String, of task: UInt64) {
+    OpenRegions.remove(name, of: task)
+    tellRegionEnd(name, of: task)
+  }
+
+  /// Says so alone.
+  static func tellRegionEnd(_ name: String, of task: UInt64) { endRegion(task, name, name.utf8.count) }
 
   private static func endRegion(_ task: UInt64, _ name: UnsafePointer<CChar>, _ count: Int) {
     let m = acquireM()

@@ -21,6 +21,8 @@ typedef struct apus_isolation {
   /// What the runtime says of it, of `misuse_length` bytes; NULL for a trap.
   const uint8_t *misuse;
   size_t misuse_length;
+  /// The regions of traces that are open in it; ApusRuntime's.
+  void *regions;
 } apus_isolation;
 
 /// The innermost isolated call of a goroutine, at the top of its stack; NULL for none. `Switch.bind` clears it.

@@ -129,6 +129,8 @@ typedef struct apus_fault {
   apus_m_head *m;
   /// The current goroutine's stack has overflowed.
   bool is_overflow;
+  /// What libswiftCore has written of it; NULL for nothing. It is the receiver's, of malloc.
+  char *message;
 } apus_fault;
 /// Whether the fault is an access to the first page, that nothing is mapped at: a null pointer, as Go sees it.
 bool apus_is_null_pointer(const apus_fault *fault);

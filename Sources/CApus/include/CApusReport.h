@@ -20,14 +20,14 @@ void apus_report_claim(void);
 /// with the report's status. A report that begins later than that comes too late. 0, or nonzero for want of memory.
 int apus_report_guard_exit(void);
 
-/// Whether there is something for `apus_take_fatal_message`. For handlers.
-bool apus_has_fatal_message(void);
 /// What libswiftCore has written of a fatal error ("file:line: Fatal error: …"), with a newline at its end; NULL when there
 /// is nothing. It is the caller's: of malloc, and not there any more for the next one.
 char *apus_take_fatal_message(void);
-/// Whether libswiftCore can have written why the instruction at `pc` trapped: whether it is in the image that
-/// libswiftCore is in. Checks that the compiler has put into other code trap without a word. Not for handlers.
-bool apus_may_have_said_why(uintptr_t pc);
+/// The same for the handler of the trap `signal` at `pc`: NULL where libswiftCore cannot have written why. Checks that the
+/// compiler has put into other code than libswiftCore's image trap without a word; what is there is another thread's.
+char *apus_take_fatal_message_of(int signal, uintptr_t pc);
+/// Finds that image. Called before there are handlers.
+void apus_find_fatal_messages(void);
 void apus_free(void *memory);
 
 /// Ends the process with `status` if it is still there after `seconds`: the guard of a fatal report that hangs on a

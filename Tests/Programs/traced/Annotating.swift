@@ -71,3 +71,30 @@ func annotateBeyond(_ file: String) {
 func logMuch() {
   for number in 0..<20_000 { Trace.log("number", "the number \(number)") }
 }
+
+@inline(never)
+func trap(_ index: Int) -> Int { [1, 2, 3][index] }
+
+/// Bodies of isolated calls that trap inside regions, within and beside others.
+func trapInRegions() {
+  Trace.region("around") {
+    _ = Goroutine.isolated {
+      Trace.region("whole") { Goroutine.yield() }
+      return Trace.region("left") {
+        var region = Trace.beginRegion("left within")
+        defer { region.end() }
+        Goroutine.yield()
+        return trap(arguments.count + 7)
+      }
+    }
+    Trace.region("behind") { Goroutine.yield() }
+    // The inner call alone is left.
+    _ = Goroutine.isolated {
+      Trace.region("outer") {
+        _ = Goroutine.isolated { Trace.region("inner") { trap(arguments.count + 7) } }
+      }
+    }
+    // Misuse that the runtime notices, in a region that was said to block.
+    _ = Goroutine.isolated { Trace.region("misuse") { blocking { WaitGroup().done() } } }
+  }
+}

@@ -29,6 +29,7 @@ case "in-region": traced { useTheRuntimeInRegions() }
 case "procs": traced { changeProcessors() }
 case "collections": traced { collectBesideOthers() }
 case "annotations": traced { annotate() }
+case "annotations-left": traced { trapInRegions() }
 case "annotations-beyond": annotateBeyond(file)
 case "logs":
   TraceOfRun.setGenerationSize(1)

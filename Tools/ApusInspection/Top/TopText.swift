@@ -17,7 +17,8 @@ extension RuntimeFigures {
       ("processors taken from sleepers", "untold blocks"), ("from calls", "syscall retakes"),
     ]
     text += kinds.map { "\($0.0) \(growth(of: self[$0.1], since: before?[$0.1], before))" }.joined(separator: ", ")
-    text += "\n\(latencyText(before))\nthe world was stopped for \(durationText(self["worst stop"])) at most until it stood\n\n"
+    text += "\n\(latencyText(before))\n"
+    text += "the world was stopped for \(durationText(self["worst stop"])) at most until it stood\n\n"
     return text + processorText(before) + "\n" + groupText(limit)
   }
 
