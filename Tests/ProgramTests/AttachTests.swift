@@ -46,6 +46,20 @@
         }
       }
 
+      /// Everybody is in the kernel, in a region that was said to block, perhaps without a processor; and stays there.
+      @Test(arguments: [1, 2, 8]) func dumpsOneThatBlocks(processors: Int) throws {
+        let program = try AttachedProgram.start("blocks", processors: processors)
+        for _ in 0..<3 {
+          let dump = try dump(program)
+          #expect(dump.goroutines.map(\.status) == ["syscall", "syscall", "syscall", "syscall"])
+          #expect(dump.goroutines.dropFirst().allSatisfy { $0.calls("readNothing") && $0.creator == 1 })
+          #expect(dump.goroutines.first?.calls("waitForWord", "main") == true)
+          #expect(!dump.hasRuntimeFrames)
+        }
+        try program.sendWord()
+        #expect(try program.end() == 7)
+      }
+
       @Test(arguments: [1, 2, 8], ["sleeps", "computes"])
       func answersAHundredTimes(processors: Int, scenario: String) throws {
         let program = try AttachedProgram.start(scenario, processors: processors)

@@ -21,8 +21,10 @@ func countOfWaiting() -> UInt64 {
 }
 
 /// Waits for a byte from outside.
-func waitForWord() {
+@inline(never)
+func waitForWord(after first: () -> Void = {}) {
   blocking {
+    first()
     var byte: UInt8 = 0
     _ = read(0, &byte, 1)
   }
@@ -44,6 +46,17 @@ final class Counters: Sendable {
   let started = Atomic<Int>(0)
   /// Takes what is computed, so that it is computed.
   let sink = Atomic<UInt64>(0)
+}
+
+/// Reads what never comes, in a region that is said to block.
+@inline(never)
+func readNothing(_ counters: Counters, _ descriptor: CInt) {
+  blocking {
+    counters.started.wrappingAdd(1, ordering: .relaxed)
+    var byte: UInt8 = 0
+    _ = read(descriptor, &byte, 1)
+  }
+  afterwards()
 }
 
 /// Computes for ever, without a scheduling point. It calls nothing that has no frame pointer, in no build.
@@ -121,6 +134,14 @@ case "listens":
   while countOfWaiting() < 1 { Goroutine.yield() }
   sayReady()
   receive(channel)
+case "blocks":
+  var ends: [CInt] = [-1, -1]
+  guard pipe(&ends) == 0 else { exit(1) }
+  let (counters, end) = (Counters(), ends[0])
+  for _ in 0..<3 { go { readNothing(counters, end) } }
+  while counters.started.load(ordering: .relaxed) < 3 { Goroutine.yield() }
+  waitForWord(after: sayReady)
+  exit(7)
 case "deadlocks":
   sayReady()
   waitForWord()
