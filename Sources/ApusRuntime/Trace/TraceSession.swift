@@ -182,13 +182,14 @@ struct TraceSession: ~Copyable {
     _ = change(.none, to: .running)
     session.pointee.process.store(apus_getpid(), ordering: .relaxed)
     session.pointee.request.post(.beginSession)
+    // Before there is anything to be seen of a trace: who exits then waits for `control`, and ends it.
+    apus_trace_end_at_exit { TraceSession.endAtExit() }
     let error = TraceThread.start()
     if error != 0 {
       session.pointee.request.answer()
       session.pointee.state.store(State.none.rawValue, ordering: .releasing)
       return error
     }
-    apus_trace_end_at_exit { TraceSession.endAtExit() }
     StopTheWorld.run(for: .trace) { TraceGeneration.beginSession(on: $0) }
     session.pointee.request.wait(for: .beginSession)
     return 0
