@@ -72,6 +72,38 @@
         }
       }
 
+      /// A hundred thousand goroutines, by the command and by SIGQUIT: all of them, and not all of the text at once, which
+      /// is 40 MB.
+      @Test func dumpsAsManyAsThereAre() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "apus-attach-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect(FileManager.default.createFile(atPath: file.path, contents: nil))
+        let errors = try FileHandle(forWritingTo: file)
+        let program = try AttachedProgram.start("many", errors: errors)
+        let before = try program.peakMemory()
+        let result = try command(["dump", "\(program.process)"], timeout: .seconds(250))
+        #expect(result.status == 0 && result.errors == "", "\(result.errors)")
+        #expect(countOfGoroutines(Data(result.output.utf8)) == 100_001)
+        let after = try program.peakMemory()
+        #expect(after - before < 32 << 10, "\(before) KiB, \(after) KiB")
+        kill(program.process, SIGQUIT)
+        #expect(try program.end(within: 250) == 2)
+        let text = try Data(contentsOf: file)
+        #expect(text.starts(with: Data("SIGQUIT: quit\n".utf8)))
+        #expect(countOfGoroutines(text) == 100_001)
+      }
+
+      /// How many lines begin as a goroutine does.
+      private func countOfGoroutines(_ text: Data) -> Int {
+        let beginning = Data("goroutine ".utf8)
+        var (count, start) = (0, text.startIndex)
+        while start < text.endIndex {
+          if text[start...].starts(with: beginning) { count += 1 }
+          start = text[start...].firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? text.endIndex
+        }
+        return count
+      }
+
       @Test func namesWhatIsNoProcess() throws {
         // No process has a number above this limit.
         let limit = try String(contentsOfFile: "/proc/sys/kernel/pid_max", encoding: .utf8)

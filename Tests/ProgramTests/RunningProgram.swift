@@ -87,6 +87,13 @@ final class RunningProgram {
     return []
   }
 
+  /// The most memory that it has had at once, in KiB.
+  func peakMemory() throws -> Int {
+    let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0
+  }
+
   /// The CPU time that it has used, in seconds.
   func cpuTime() throws -> Double {
     let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)

@@ -116,6 +116,12 @@ case "sleeps":
   while countOfWaiting() < 3 { Goroutine.yield() }
   sayReady()
   sleepLong()
+case "many":
+  let count = Int(CommandLine.arguments.dropFirst(2).first ?? "") ?? 100_000
+  for _ in 0..<count { go { receive(channel) } }
+  while countOfWaiting() < count { Goroutine.yield() }
+  sayReady()
+  sleepLong()
 case "computes":
   keepBusy(compute)
   sayReady()
