@@ -117,7 +117,7 @@ let package = Package(
     .executableTarget(
       name: "at-main", dependencies: ["Apus"], path: "Tests/Programs/at-main", swiftSettings: settings),
     .executableTarget(
-      name: "apus-attached", dependencies: ["Apus", "ApusNet"], path: "Tests/Programs/attached",
+      name: "apus-attached", dependencies: ["Apus", "ApusNet", "CAttach"], path: "Tests/Programs/attached",
       swiftSettings: settings),
     .executableTarget(
       name: "early-start", dependencies: ["Apus"], path: "Tests/Programs/early-start", swiftSettings: settings),

@@ -87,9 +87,9 @@
         try errors.fileHandleForWriting.close()
         let top = try top(program)
         try program.sendWord()
+        #expect(try program.end() == 2)
         let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
         #expect(text.hasPrefix("fatal error: all goroutines are asleep - deadlock!\n"), "\(text)")
-        #expect(try program.end() == 2)
         #expect(try top.end() == 1)
       }
 

@@ -129,18 +129,40 @@
         #expect(try other.end() == -SIGTERM)
       }
 
+      /// Nor is there a word of what it is: this one is none of Apus.
       @Test func asksNobodyElsesProcess() throws {
-        var arguments = [try product("apus"), "dump", "1"]
+        let result: ProgramResult
         var process: pid_t = 1
         if geteuid() == 0 {
-          process = getpid()
-          arguments = ["setpriv", "--reuid=65534", "--clear-groups"] + arguments.dropLast() + ["\(process)"]
+          let other = try RunningProgram(
+            "/bin/sh", ["-c", "echo ready; read word"], environment: inheritedEnvironment())
+          #expect(other.firstOutput() == "ready\n")
+          process = other.process
+          result = try run(
+            product("apus-attached"), ["as-nobody", product("apus"), "dump", "\(process)"],
+            environment: inheritedEnvironment())
+          if result.status == 125 { try Test.cancel("root may not become another user here") }
+          // Where nobody may not run what lies in a folder that is closed to all.
+          if [126, 127].contains(result.status) { try Test.cancel("another user may not run the command here") }
+          try other.sendWord()
+        } else {
+          let owner = try FileManager.default.attributesOfItem(atPath: "/proc/1")[.ownerAccountID] as? uid_t
+          if owner == geteuid() { try Test.cancel("process 1 is this user's") }
+          result = try command(["dump", "1"])
         }
-        let result = try run("/usr/bin/env", arguments)
-        // Nobody may not run what lies in a folder that is closed to all.
-        if result.status == 126 || result.status == 127 { return }
         #expect(result.status == 1, "\(result)")
         #expect(result.errors == "Error: process \(process) belongs to another user\n", "\(result)")
+      }
+
+      /// What listens at the name that root has been told may be another user's.
+      @Test func tellsNobodyElseWhatItDoes() throws {
+        let program = try AttachedProgram.start("sleeps")
+        for (scenario, answer) in [("asks", "greeted\n"), ("asks-as-nobody", "not greeted\n")] {
+          let result = try run(
+            product("apus-attached"), [scenario, "\(program.process)"], environment: inheritedEnvironment())
+          if result.status == 125 { try Test.cancel("this user may not become another") }
+          #expect(result.status == 0 && result.output == answer, "\(result)")
+        }
       }
 
       @Test func canBeSwitchedOff() throws {

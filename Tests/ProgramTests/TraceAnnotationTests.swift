@@ -63,12 +63,15 @@ extension Programs.Traces {
   }
 
   @Test func whatIsSaidWhileNoTraceIsOnIsNotHeard() throws {
-    let traced = try runTraced("apus-traced", "annotations-beyond", processors: 2)
+    let traced = try runTraced("apus-traced", "annotations-beyond", processors: 2, alsoReading: [".first"])
     #expect(traced.result.status == 0, "\(traced.result)")
     let trace = traced.trace
     #expect(trace.events(.regionBegin).map { trace.text(1, of: $0) } == ["again"])
     #expect(trace.events(.regionEnd).map { trace.text(1, of: $0) } == ["again", "late"])
     #expect(trace.events(.taskBegin).isEmpty && trace.events(.taskEnd).isEmpty && trace.events(.log).isEmpty)
+    let first = try #require(traced.others.first)
+    #expect(first.events(.regionBegin).map { first.text(1, of: $0) } == ["inside", "late"])
+    #expect(first.events(.regionEnd).map { first.text(1, of: $0) } == ["inside"])
   }
 
   @Test(arguments: [1, 2, 8]) func aGenerationHasItsOwnTexts(processors: Int) throws {

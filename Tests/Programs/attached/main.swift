@@ -152,6 +152,11 @@ case "deadlocks":
   sayReady()
   waitForWord()
   receive(channel)
+case "as-nobody":
+  runAsNobody(Array(CommandLine.arguments.dropFirst(2)))
+case "asks", "asks-as-nobody":
+  guard let process = CommandLine.arguments.dropFirst(2).first.flatMap({ pid_t($0) }) else { exit(64) }
+  ask(process, listensAsNobody: CommandLine.arguments[1] == "asks-as-nobody")
 case "exits":
   sayReady()
   waitForWord()
