@@ -20,13 +20,20 @@ func countOfWaiting() -> UInt64 {
   return 0
 }
 
+/// Reads one. libc keeps no frame pointers: in a dump this function may be missing, and its callers are not.
+@inline(never)
+func readByte(_ descriptor: CInt) {
+  var byte: UInt8 = 0
+  _ = read(descriptor, &byte, 1)
+  afterwards()
+}
+
 /// Waits for a byte from outside.
 @inline(never)
 func waitForWord(after first: () -> Void = {}) {
   blocking {
     first()
-    var byte: UInt8 = 0
-    _ = read(0, &byte, 1)
+    readByte(0)
   }
 }
 
@@ -53,8 +60,7 @@ final class Counters: Sendable {
 func readNothing(_ counters: Counters, _ descriptor: CInt) {
   blocking {
     counters.started.wrappingAdd(1, ordering: .relaxed)
-    var byte: UInt8 = 0
-    _ = read(descriptor, &byte, 1)
+    readByte(descriptor)
   }
   afterwards()
 }
