@@ -24,10 +24,19 @@ struct FunctionName {
   /// one of the compiler's adapters between calling conventions, whose names end in `TR`. The public functions of Apus
   /// are not.
   var isOfRuntime: Bool {
-    symbol.starts(with: "$s11ApusRuntime") || symbol.starts(with: "$sSp11ApusRuntime") || isOfC
+    isOfModuleApusRuntime || symbol.starts(with: "$sSp11ApusRuntime") || isOfC
       || symbol.starts(with: "$s4Apus6LaunchO") || symbol.starts(with: "$s4Apus5FatalO")
       || (symbol.starts(with: "$s") && symbol.dropFirst(symbol.count - 2).equals("TR"))
   }
+
+  /// A function of one of the types of the module ApusRuntime.
+  var isOfModuleApusRuntime: Bool { symbol.starts(with: "$s11ApusRuntime") }
+
+  /// A function by which goroutines of the runtime are started.
+  var isOfSystemGoroutine: Bool { symbol.starts(with: "$s11ApusRuntime15SystemGoroutine") }
+
+  /// A function of the standard library, or of an extension of one of its types.
+  var isOfStandardLibrary: Bool { symbol.starts(with: "$ss") || symbol.starts(with: "$sS") }
 
   /// One of CApus's functions; by whole names where they have not the prefix, since a program's own may begin so.
   private var isOfC: Bool { symbol.starts(with: "apus_") && isExactlyOfC || symbol.equals("rt0_main") }
@@ -37,6 +46,7 @@ struct FunctionName {
       || symbol.equals("apus_goexit1") || symbol.equals("apus_fault_entry") || symbol.equals("apus_fault_main")
       || symbol.equals("apus_call_on_stack") || symbol.equals("apus_unwind") || symbol.equals("apus_current_m")
       || symbol.equals("apus_get_sched") || symbol.equals("apus_return_address") || symbol.equals("apus_isolate")
+      || symbol.equals("apus_preempt_pending")
   }
 
   /// One of the functions of Apus that spawn. They are inlined into those that a goroutine is said to be created by.

@@ -7,7 +7,7 @@ enum PageScript {
     'use strict';
     const data = JSON.parse(document.getElementById('data').textContent);
     const $ = id => document.getElementById(id);
-    const LABEL = 168, AXIS = 22, PHASE = 16, TALL = 26, ROW = 17;
+    const LABEL = 220, AXIS = 22, PHASE = 16, TALL = 26, ROW = 17;
     const ACTIVITIES = ['runnable', 'running', 'in a system call', 'blocked'];
     const COLORS = ['#f0a830', '#2f9e5b', '#7d5fc4', '#c6ced8'];
     const REASONS = [[/network/, '#7fb7d6'], [/chan|select/, '#b3c1e6'], [/sync/, '#e8a5a5'], [/sleep/, '#dfe4ea']];
