@@ -40,7 +40,8 @@ enum Switch {
     #endif
     Exclusivity.swap(m, from: g, to: next)
     m.setCurrent(next)
-    withUnsafeMutablePointer(to: &g.pointee.head.sp) { apus_switch($0, next.pointee.head.sp) }
+    // Not by a closure: where it is not inlined, what parks has a frame that bears the name of another library.
+    apus_switch(&g.pointee.head.sp, next.pointee.head.sp)
   }
 
   /// Does what the goroutine that was left on this M asked for, and leaves the runtime. Called where a goroutine goes on:
