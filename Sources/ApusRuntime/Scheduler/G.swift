@@ -92,8 +92,7 @@ public struct G: ~Copyable {
   /// And how long it was ready is to be counted (`Latency`).
   static var isSampled: UInt8 { 0b1000 }
   static var marksMask: UInt8 { isTimed | isSampled }
-  /// The number of the collection that has scanned the goroutine's stack since the state was written (`StackRoots`), added
-  /// while the world stands still.
+  /// The number of the collection that has scanned the goroutine's stack since it last ran (`StackRoots`, `StackNotes`).
   static var scanMask: UInt8 { 0xf0 }
 
   /// Never 0, which stands for a stack that was not scanned. A cycle does not end before each stack was scanned in it, so

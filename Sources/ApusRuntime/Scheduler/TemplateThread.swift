@@ -9,8 +9,9 @@ import Synchronization
 /// a thread for a P leaves the P in `Sched.starting` and goes on. Whatever needs a P, or finds itself idle, takes it from
 /// there as from the idle list (`IdleLists.takeFreeP`), so a P is never stuck behind a thread that cannot be created yet.
 ///
-/// When it is first idle it looks up what is expensive at first use (`Metadata`). From time to time it looks since when goroutines wait (`WaitScan`), which is nobody's hurry. And it is the thread
-/// to which other processes send their requests (`AttachSession`).
+/// When it is first idle it looks up what is expensive at first use (`Metadata`). From time to time it looks since when
+/// goroutines wait (`WaitScan`), which is nobody's hurry. And it is the thread to which other processes send their requests
+/// (`AttachSession`).
 enum TemplateThread {
   /// Starts it, and by it sysmon. Once, by boot or the lazy start.
   static func start() {
