@@ -48,14 +48,9 @@ public struct StackPools: ~Copyable {
       Switch.bind(g, to: p.pointee.stacks.pop().unsafelyUnwrapped)
     } else {
       pools.pointee.lock.lock(m)
-      while true {
-        if let stack = pools.pointee.take(order) {
-          pools.pointee.lock.unlock(m)
-          Switch.bind(g, to: stack)
-          return
-        }
-        addFresh(order, on: m)
-      }
+      let stack = take(order, on: m)
+      pools.pointee.lock.unlock(m)
+      Switch.bind(g, to: stack)
     }
   }
 
@@ -84,10 +79,16 @@ public struct StackPools: ~Copyable {
 
   private static func refill(_ cache: inout StackCache, on m: MRef) {
     pools.pointee.lock.lock(m)
-    while cache.count < StackCache.capacity / 2 {
-      if let stack = pools.pointee.take(cache.order) { cache.push(stack) } else { addFresh(cache.order, on: m) }
-    }
+    for _ in 0..<(StackCache.capacity / 2) { cache.push(take(cache.order, on: m)) }
     pools.pointee.lock.unlock(m)
+  }
+
+  /// A stack. The pools are locked; meanwhile they may not be.
+  private static func take(_ order: UInt8, on m: MRef) -> Stack {
+    while true {
+      if let stack = pools.pointee.take(order) { return stack }
+      addFresh(order, on: m)
+    }
   }
 
   /// Adds stacks that nobody has used yet. The pools are locked; meanwhile they are not, and others may have taken them.
