@@ -230,10 +230,15 @@ typedef struct {
   void *context;
 } image_walk;
 
+/// The calling thread's thread-local block of an image; NULL where there is none, or libc does not say.
+static void *tls_of(const struct dl_phdr_info *info, size_t size) {
+  return size >= offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data ? info->dlpi_tls_data : NULL;
+}
+
 static int image_visit(struct dl_phdr_info *info, size_t size, void *data) {
   image_walk *walk = data;
-  void *tls = size >= offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data ? info->dlpi_tls_data : NULL;
-  return walk->callback(walk->context, info->dlpi_name, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum, tls);
+  return walk->callback(walk->context, info->dlpi_name, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum,
+                        tls_of(info, size));
 }
 
 int apus_each_image(apus_image_callback callback, void *context) {
@@ -247,7 +252,6 @@ typedef struct {
 } image_search;
 
 static int image_holds(struct dl_phdr_info *info, size_t size, void *data) {
-  (void)size;
   image_search *search = data;
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr) *header = &info->dlpi_phdr[i];
@@ -257,6 +261,8 @@ static int image_holds(struct dl_phdr_info *info, size_t size, void *data) {
     *search->image = (apus_image){.path = is_main ? (const char *)getauxval(AT_EXECFN) : info->dlpi_name,
                                   .base = info->dlpi_addr,
                                   .headers = info->dlpi_phdr,
+                                  .header_count = info->dlpi_phnum,
+                                  .tls = tls_of(info, size),
                                   .is_main = is_main};
     return 1;
   }

@@ -190,24 +190,20 @@ char *apus_take_fatal_message(void) {
 // The image that libswiftCore is in: its code and what lies between. Set before there are handlers; empty without it.
 static uintptr_t core_start, core_end;
 
-static int find_core(struct dl_phdr_info *info, size_t size, void *data) {
-  (void)size;
+void apus_find_fatal_messages(void) {
+  apus_image image;
+  if (swift_getFatalErrorMessageBuffer == NULL || !apus_find_image((uintptr_t)swift_getFatalErrorMessageBuffer, &image))
+    return;
+  const ElfW(Phdr) *headers = image.headers;
   uintptr_t start = UINTPTR_MAX, end = 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-    if (header->p_type != PT_LOAD) continue;
-    uintptr_t segment = info->dlpi_addr + header->p_vaddr;
+  for (int i = 0; i < image.header_count; i++) {
+    if (headers[i].p_type != PT_LOAD) continue;
+    uintptr_t segment = image.base + headers[i].p_vaddr;
     if (segment < start) start = segment;
-    if (segment + header->p_memsz > end) end = segment + header->p_memsz;
+    if (segment + headers[i].p_memsz > end) end = segment + headers[i].p_memsz;
   }
-  if ((uintptr_t)data < start || (uintptr_t)data >= end) return 0;
   core_start = start;
   core_end = end;
-  return 1;
-}
-
-void apus_find_fatal_messages(void) {
-  if (swift_getFatalErrorMessageBuffer != NULL) dl_iterate_phdr(find_core, (void *)swift_getFatalErrorMessageBuffer);
 }
 
 char *apus_take_fatal_message_of(int signal, uintptr_t pc) {

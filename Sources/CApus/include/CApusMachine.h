@@ -89,6 +89,9 @@ typedef struct apus_image {
   uintptr_t base;
   /// Its program headers in memory: its identity.
   const void *headers;
+  uint16_t header_count;
+  /// The calling thread's thread-local block of it; NULL for none.
+  void *tls;
   bool is_main;
 } apus_image;
 /// Finds it; false when no image holds `address`.
