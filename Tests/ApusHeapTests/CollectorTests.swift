@@ -40,6 +40,19 @@ extension ManagedHeapTests {
         return setting.value!
       }
 
+      /// Takes the payload from the chain, tells `done`, and has it on this stack and nowhere else until `steps`. Then it puts
+      /// it back, and tells `done` again.
+      func keepPayloadOnStack(_ heap: HeapToken, until steps: Channel<Void>, telling done: Channel<Void>) {
+        withEnds(heap) { first, last in
+          let payload = last.other!
+          last.other = nil
+          done.send(())
+          steps.receive()
+          first.other = payload
+        }
+        done.send(())
+      }
+
       /// Calls `body` with the first and the last object of the chain.
       func withEnds(_ heap: HeapToken, _ body: (Ref<Chain>, Ref<Chain>) -> Void) {
         let first = root.get(heap)
@@ -78,15 +91,7 @@ extension ManagedHeapTests {
         let (steps, done) = (Channel<Void>(), Channel<Void>())
         go { heap in
           steps.receive()
-          setting.withEnds(heap) { first, last in
-            let payload = last.other!
-            last.other = nil
-            done.send(())
-            // Here the payload is on this stack and nowhere else.
-            steps.receive()
-            first.other = payload
-          }
-          done.send(())
+          setting.keepPayloadOnStack(heap, until: steps, telling: done)
         }
         Goroutine.yield()
         DrivenCollector.begin()

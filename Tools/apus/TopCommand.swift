@@ -8,8 +8,8 @@
       commandName: "top", abstract: "Shows a running program's goroutines and processors, again and again.",
       discussion: """
         PID is a process of yours that uses Apus. Goroutines are counted by what they do and by where they were created; \
-        nobody is stopped for that. How long goroutines were ready before they ran is sampled. The first picture has what was counted since the program's start, the others have what \
-        was added in a second.
+        nobody is stopped for that. How long goroutines were ready before they ran is sampled. The first picture has \
+        what was counted since the program's start, the others have what was added in a second.
         """)
 
     @Argument(help: ArgumentHelp("The process.", valueName: "pid"))
