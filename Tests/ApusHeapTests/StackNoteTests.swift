@@ -20,9 +20,7 @@ extension ManagedHeapTests.Moving {
     private static var noted: Int {
       let sum = Shared(0)
       StopTheWorld.run { _ in
-        for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-          sum.value += sched.pointee.allP[index]!.pointee.heap.notes.count
-        }
+        Processors.each { sum.value += $0.pointee.heap.notes.count }
       }
       return sum.value
     }
@@ -41,15 +39,7 @@ extension ManagedHeapTests.Moving {
         go { heap in
           g.value = currentM().currentG
           steps.receive()
-          setting.withEnds(heap) { first, last in
-            let payload = last.other!
-            last.other = nil
-            done.send(())
-            // Here the payload is on this stack and nowhere else.
-            steps.receive()
-            first.other = payload
-          }
-          done.send(())
+          setting.keepPayloadOnStack(heap, until: steps, telling: done)
         }
         Goroutine.yield()
         DrivenCollector.begin()

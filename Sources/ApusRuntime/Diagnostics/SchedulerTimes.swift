@@ -33,9 +33,7 @@ package struct SchedulerTimes: Sendable {
   /// Of the running runtime, the first of them alone.
   static func latencies() -> [UInt64] {
     var sums = none
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      sched.pointee.allP[index]?.pointee.latencies.add(to: &sums)
-    }
+    Processors.each { $0.pointee.latencies.add(to: &sums) }
     return sums
   }
 }

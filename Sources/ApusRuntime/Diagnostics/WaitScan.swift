@@ -117,9 +117,7 @@ enum WaitScan {
 
   private static func countSwitches() -> UInt64 {
     var sum: UInt64 = 0
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      if let p = sched.pointee.allP[index] { sum &+= p.pointee.switches.load(ordering: .relaxed) }
-    }
+    Processors.each { sum &+= $0.pointee.switches.load(ordering: .relaxed) }
     return sum
   }
 }

@@ -220,9 +220,7 @@ struct Collector: ~Copyable {
   private static func tryToEnd(isLast: Bool, on m: MRef) -> Bool {
     // A pause that begins a cycle, too, has counted that already.
     let start = isLast ? Clock.nanotime() : sched.pointee.stopAsked
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      sched.pointee.allP[index].unsafelyUnwrapped.pointee.heap.shareBuffer(on: m)
-    }
+    Processors.each { $0.pointee.heap.shareBuffer(on: m) }
     collector.pointee.attempts += 1
     var marker = Marker(stopper: m)
     // A program that always hides something from the marking gets a longer pause in the end.
@@ -256,8 +254,7 @@ struct Collector: ~Copyable {
     apus_set_marking(0)
     StackNotes.end()
     var total = heap.pointee.pacer.marked.load(ordering: .relaxed)
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      let p = sched.pointee.allP[index].unsafelyUnwrapped
+    Processors.each { p in
       total += p.pointee.heap.markedBytes + p.pointee.heap.blackBytes
       p.pointee.heap.markedBytes = 0
       p.pointee.heap.blackBytes = 0
@@ -295,9 +292,7 @@ struct Collector: ~Copyable {
   }
 
   private static func flushCaches(on m: MRef) {
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      sched.pointee.allP[index].unsafelyUnwrapped.pointee.heap.flush(on: m)
-    }
+    Processors.each { $0.pointee.heap.flush(on: m) }
   }
 }
 

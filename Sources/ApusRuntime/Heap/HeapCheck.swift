@@ -91,7 +91,7 @@ enum HeapCheck {
 
   private static func checkTarget(_ target: UInt, of address: UInt, _ type: UInt, _ phase: Phase) {
     let arena = heap.pointee.arena
-    let used = UInt(heap.pointee.pages.frontierCount.load(ordering: .relaxed)) << UInt(HeapGeometry.blockShift)
+    let used = PageHeap.frontier
     if target &- arena.base >= used { failLink("that leads out of the heap", address, target) }
     let block = arena.block(at: arena.index(of: target))
     guard let layout = block.pointee.layout, block.pointee.state == .slots || block.pointee.state == .large else {

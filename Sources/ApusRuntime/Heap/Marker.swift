@@ -20,7 +20,7 @@ struct Marker {
   init(_ cache: UnsafeMutablePointer<HeapCache>, on m: MRef) {
     arena = heap.pointee.arena
     base = arena.base
-    used = UInt(heap.pointee.pages.frontierCount.load(ordering: .relaxed)) << UInt(HeapGeometry.blockShift)
+    used = PageHeap.frontier
     self.m = m
     self.cache = cache
     buffer = cache.pointee.buffer ?? MarkWork.takeEmpty(on: m)
@@ -50,13 +50,19 @@ struct Marker {
   /// Marks the object at `address`, which is an object's; queues it for scanning if it was not marked and has links.
   @inline(__always)
   mutating func mark(_ address: UInt) {
-    let mark = arena.mark(of: address)
-    if apus_bits_load(mark.word) & mark.bit != 0 { return }
-    let block = arena.block(at: arena.index(of: address))
-    if apus_bits_or(mark.word, mark.bit) & mark.bit != 0 { return }
+    guard let block = Self.setMark(of: address, in: arena) else { return }
     markedBytes &+= Int(bitPattern: block.pointee.slotSize)
     if block.pointee.isNoScan { return }
     push(address)
+  }
+
+  /// Marks the object at `address`: its block, or nil if it was marked.
+  @inline(__always)
+  private static func setMark(of address: UInt, in arena: Arena) -> BlockRef? {
+    let mark = arena.mark(of: address)
+    if apus_bits_load(mark.word) & mark.bit != 0 { return nil }
+    let block = arena.block(at: arena.index(of: address))
+    return apus_bits_or(mark.word, mark.bit) & mark.bit != 0 ? nil : block
   }
 
   @inline(__always)
@@ -129,10 +135,7 @@ struct Marker {
         links &= links &- 1
         let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
         if target == 0 { continue }
-        let mark = arena.mark(of: target)
-        if apus_bits_load(mark.word) & mark.bit != 0 { continue }
-        let block = arena.block(at: arena.index(of: target))
-        if apus_bits_or(mark.word, mark.bit) & mark.bit != 0 { continue }
+        guard let block = Self.setMark(of: target, in: arena) else { continue }
         bytes &+= Int(bitPattern: block.pointee.slotSize)
         if block.pointee.isNoScan { continue }
         entries[count] = target

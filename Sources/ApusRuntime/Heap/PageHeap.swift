@@ -25,6 +25,12 @@ struct PageHeap: ~Copyable {
   /// The lowest block that is given out.
   private static var firstBlock: Int { 1 }
 
+  /// The bytes of the arena that were ever given out: no object lies beyond.
+  @inline(__always)
+  static var frontier: UInt {
+    UInt(pages.pointee.frontierCount.load(ordering: .relaxed)) << UInt(HeapGeometry.blockShift)
+  }
+
   /// Blocks that are in use.
   static var usedBlocks: Int {
     max(pages.pointee.frontierCount.load(ordering: .relaxed) - firstBlock, 0)

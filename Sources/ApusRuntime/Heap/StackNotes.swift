@@ -22,7 +22,7 @@ struct StackNotes {
 
   /// Every P notes from now on. The world stands still.
   static func begin() {
-    eachProcessor { p in
+    Processors.each { p in
       if p.pointee.heap.notes.words == nil {
         p.pointee.heap.notes.words = PersistentMemory.map(bytes: capacity * MemoryLayout<UInt>.size)
           .bindMemory(to: UInt.self, capacity: capacity)
@@ -33,7 +33,7 @@ struct StackNotes {
 
   /// And no longer. The world stands still.
   static func end() {
-    eachProcessor { p in
+    Processors.each { p in
       p.pointee.attention.bitwiseAnd(~Attention.note, ordering: .relaxed)
       p.pointee.heap.notes.count = 0
     }
@@ -47,7 +47,7 @@ struct StackNotes {
     let (start, end) = (g.pointee.head.sp, g.pointee.head.stack_hi)
     if end &- start > longest { return }
     let base = heap.pointee.arena.base
-    let used = UInt(heap.pointee.pages.frontierCount.load(ordering: .relaxed)) << UInt(HeapGeometry.blockShift)
+    let used = PageHeap.frontier
     var count = p.pointee.heap.notes.count
     var place = start
     while place < end {
@@ -79,11 +79,5 @@ struct StackNotes {
       }
     }
     return true
-  }
-
-  private static func eachProcessor(_ body: (PRef) -> Void) {
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      body(sched.pointee.allP[index].unsafelyUnwrapped)
-    }
   }
 }

@@ -88,10 +88,7 @@ public struct GoroutineRegistry: ~Copyable {
   /// The number of goroutines that live, without the runtime's own. Exact while nothing is spawned and nothing ends.
   package static var liveCount: Int {
     var sum = sched.pointee.goroutines.foreignBalance.load(ordering: .relaxed)
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      let p = sched.pointee.allP[index].unsafelyUnwrapped
-      sum += p.pointee.liveBalance.load(ordering: .relaxed)
-    }
+    Processors.each { sum += $0.pointee.liveBalance.load(ordering: .relaxed) }
     return max(Int(sum), 0)
   }
 }

@@ -3,6 +3,15 @@ import Synchronization
 
 /// Who holds a P, and how many there are.
 enum Processors {
+  /// Calls `body` with each P that there ever was, in the order of their numbers. Those that are added meanwhile may be left
+  /// out; none is ever taken away.
+  @inline(__always)
+  static func each(_ body: (PRef) -> Void) {
+    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
+      body(sched.pointee.allP[index].unsafelyUnwrapped)
+    }
+  }
+
   /// `m` takes `p`, which is off the idle list (Go's `acquirep`).
   static func acquire(_ p: PRef, for m: MRef) {
     assert(m.pointee.p == nil && p.pointee.m == nil && p.pointee.status == .idle, "a P that is not free is taken")

@@ -21,8 +21,8 @@ enum Schedule {
     leaveAtOnce(g, on: m)
   }
 
-  /// Whether the calling thread, which is that of `m`, is inside a task of Swift Concurrency. The call that it saves is 2
-  /// nanoseconds of each switch.
+  /// Whether the calling thread, which is that of `m`, is inside a task of Swift Concurrency. The call that it saves, and
+  /// the registers saved around that, are a fifth of a yield.
   @inline(__always)
   private static func isWithinTask(_ m: MRef) -> Bool {
     guard let word = m.pointee.taskWord else { return apus_current_task() != nil }

@@ -219,8 +219,7 @@ enum StopTheWorld {
   }
 
   private static func setAttention(_ isSet: Bool) {
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      let p = sched.pointee.allP[index].unsafelyUnwrapped
+    Processors.each { p in
       if isSet {
         p.pointee.attention.bitwiseOr(Attention.stop, ordering: .relaxed)
       } else {

@@ -73,9 +73,7 @@ enum TraceGeneration {
     apus_trace_advance()
     eachThread { apus_trace_status_of_thread($0.cM, m.cM) }
     tellOfHeap()
-    for index in 0..<Int(sched.pointee.processorsMade.load(ordering: .acquiring)) {
-      apus_trace_status_of_p(sched.pointee.allP[index].unsafelyUnwrapped.cHead)
-    }
+    Processors.each { apus_trace_status_of_p($0.cHead) }
     GoroutineRegistry.eachRecord(of: slabs) { g in
       if g.pointee.status != .dead { apus_trace_status_of_g(g.cHead) }
     }
