@@ -62,13 +62,15 @@ import Testing
   }
 
   @Test func trySendOnAClosedChannelIsFatal() async {
-    await #expect(processExitsWith: .exitCode(2)) {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
       onGoroutine {
         let closed = Channel<Int>(capacity: 1)
         closed.close()
         _ = closed.trySend(1)
       }
     }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(words.contains("panic: send on closed channel"))
   }
 
   @Test func tryReceiveRacesWithClose() {
@@ -168,7 +170,7 @@ import Testing
   }
 
   @Test func selectSendingOnAChannelThatIsClosedMeanwhileIsFatal() async {
-    await #expect(processExitsWith: .exitCode(2)) {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
       onGoroutine {
         let (a, b) = (Channel<Int>(), Channel<Int>())
         go {
@@ -180,6 +182,8 @@ import Testing
         }
       }
     }
+    let words = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(words.contains("panic: send on closed channel"))
   }
 
   @Test func aSelectLeavesTheQueuesAsTheyWere() {

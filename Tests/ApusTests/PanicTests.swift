@@ -1,4 +1,5 @@
-import Apus
+@testable import Apus
+import Synchronization
 import Testing
 
 /// Misuse ends the process with status 2 and Go's words.
@@ -30,6 +31,19 @@ import Testing
     #expect(words(result).contains("panic: send on closed channel"))
   }
 
+  @Test func selectSendingOnAClosedChannel() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      let (closed, other) = (Channel<Int>(capacity: 1), Channel<Int>())
+      closed.close()
+      onGoroutine {
+        switch select(other.receiving, closed.sending(1), .default) {
+        case .first, .second, .third: break
+        }
+      }
+    }
+    #expect(words(result).contains("panic: send on closed channel"))
+  }
+
   @Test func closeOfAClosedChannel() async {
     let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
       let channel = Channel<Int>()
@@ -51,6 +65,39 @@ import Testing
       WaitGroup().done()
     }
     #expect(words(result).contains("panic: sync: negative WaitGroup counter"))
+  }
+
+  /// The first unit of a new round comes while those of the last have not been released.
+  @Test func addingToAWaitGroupThatIsWaitedFor() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      let group = WaitGroup()
+      // As after `wait` has counted itself in, before it has seen the zero that an earlier `done` made.
+      group.state.store(1, ordering: .sequentiallyConsistent)
+      group.add()
+    }
+    #expect(words(result).contains("panic: sync: WaitGroup misuse: Add called concurrently with Wait"))
+  }
+
+  @Test func usingAWaitGroupBeforeAllHaveReturned() async {
+    let result = await #expect(processExitsWith: .exitCode(2), observing: [\.standardErrorContent]) {
+      Runtime.maxProcs = 1
+      onGoroutine {
+        let group = WaitGroup()
+        group.add()
+        let waits = Shared(false)
+        go {
+          waits.value = true
+          group.wait()
+        }
+        while !waits.value { Goroutine.yield() }
+        Goroutine.yield()
+        group.done()
+        // The one that waited has been released, and does not run before this goroutine waits.
+        group.add()
+        yieldOften()
+      }
+    }
+    #expect(words(result).contains("panic: sync: WaitGroup is reused before previous Wait has returned"))
   }
 
   @Test func closingAContextsChannel() async {

@@ -28,6 +28,30 @@ import Testing
     }
   }
 
+  /// Closed after the first look, so that all channels are locked when it is seen. What ends is one goroutine.
+  @Test func aSelectThatPanicsLeavesNoLock() {
+    let (reason, frames, isFree) = onGoroutine {
+      let (closed, other) = (Channel<Int>(capacity: 1), Channel<Int>(capacity: 1))
+      let frames = sched.pointee.goroutines.selectFrameCount
+      let result = Goroutine.isolated {
+        var operations = SelectList(other.receiving, SelectList(closed.sending(1), SelectEnd()))
+        var plan = SelectPlan()
+        operations.describe(&plan, 0)
+        closed.close()
+        _ = waitInSelect(&operations, &plan)
+      }
+      var reason = "none"
+      if case .failure(let trap) = result { reason = trap.reason }
+      // Either hangs if the channel is still locked.
+      other.send(1)
+      let isFree = other.receive() == 1 && closed.receive() == nil
+      return (reason, sched.pointee.goroutines.selectFrameCount - frames, isFree)
+    }
+    #expect(reason.contains("send on closed channel"))
+    #expect(frames <= 1)
+    #expect(isFree)
+  }
+
   /// The thread on which a goroutine parked may still be releasing the locks when another has woken that goroutine: it
   /// does not leave the frame before.
   @Test(arguments: [false, true])

@@ -156,6 +156,23 @@ import Testing
     #expect(results == ["default", "a"])
   }
 
+  @Test func aNilSendNeverProceeds() {
+    let results = onGoroutine {
+      let (a, b) = (Channel<Int>(capacity: 2), Channel<Int>(capacity: 2))
+      var results: [String] = []
+      for enabled in [false, true] {
+        switch select(enabled ? a.sending(1) : nil, b.receiving, .default) {
+        case .first: results.append("a")
+        case .second: results.append("b")
+        case .third: results.append("default")
+        }
+      }
+      results.append("\(a.count)")
+      return results
+    }
+    #expect(results == ["default", "a", "1"])
+  }
+
   @Test func aClosedChannelIsReadyForReceivers() {
     let closed = onGoroutine {
       let (a, b) = (Channel<Int>(), Channel<Int>())
@@ -313,6 +330,33 @@ import Testing
     #expect(results.0 == 20)
     #expect(results.1 == 13)
     #expect(results.2 == nil)
+  }
+
+  /// Waiting in two places of one queue, and found in one.
+  @Test func anArrayMayNameAChannelTwice() {
+    let results = onGoroutine {
+      let (a, b) = (Channel<Int>(), Channel<Int>())
+      go(a) { for number in 0..<50 { $0.send(number) } }
+      return (0..<50).map { _ in select(receivingAny: [a, b, a, a]) }
+    }
+    #expect(results.map(\.element) == Array(0..<50))
+    #expect(results.allSatisfy { $0.index != 1 })
+  }
+
+  @Test func aChannelOfAnArrayIsClosedMeanwhile() {
+    let result = onGoroutine {
+      let channels = (0..<3).map { _ in Channel<Int>() }
+      go {
+        _ = eventually { channels[2].waiting.receivers == 1 }
+        channels[1].close()
+      }
+      let result = select(receivingAny: channels)
+      // It stands in no queue any more.
+      return (result.index, result.element, channels.map(\.waiting.receivers))
+    }
+    #expect(result.0 == 1)
+    #expect(result.1 == nil)
+    #expect(result.2 == [0, 0, 0])
   }
 }
 

@@ -277,10 +277,56 @@ private let far = Duration.seconds(10_000)
         #expect(timer.stop() && function.stop())
         let ticker = Goroutine.Ticker(every: duration)
         #expect(ticker.channel.isEmptyNow)
+        switch select(.after(duration), .after(.milliseconds(1))) {
+        case .first: Issue.record("it fired")
+        case .second: break
+        }
       }
+    }
+  }
+
+  @Test func pastDurationsFireAtOnce() throws {
+    onGoroutine {
       for duration: Duration in [.seconds(Int64.min) * 10, .seconds(Int64.min), .nanoseconds(-1), .zero] {
-        #expect(Goroutine.after(duration).receive() != nil)
+        let timer = Goroutine.Timer(after: .seconds(3600))
+        for _ in 0..<20 {
+          #expect(Goroutine.after(duration).receive() != nil)
+          timer.reset(after: duration)
+          #expect(timer.channel.receive() != nil)
+          let ran = Channel<Void>()
+          _ = Goroutine.after(duration) { ran.send(()) }
+          #expect(ran.receive() != nil)
+          switch select(.after(duration), Channel<Int>().receiving) {
+          case .first, .second: break
+          }
+          Goroutine.sleep(for: duration)
+          Goroutine.sleep(until: .now + duration)
+        }
       }
+    }
+  }
+
+  /// Who sleeps for longer than time lasts does not wake, and the process knows that somebody sleeps.
+  @Test func whoSleepsForTooLongSleepsForEver() async {
+    await #expect(processExitsWith: .success) {
+      let woken = SharedCount()
+      let begun = WaitGroup()
+      for duration: Duration in [.nanoseconds(Int64.max), .seconds(Int64.max), .seconds(Int64.max) * 10] {
+        begun.add(2)
+        go {
+          begun.done()
+          Goroutine.sleep(for: duration)
+          woken.add()
+        }
+        go {
+          begun.done()
+          Goroutine.sleep(until: .now + duration)
+          woken.add()
+        }
+      }
+      begun.wait()
+      onGoroutine { Goroutine.sleep(for: .milliseconds(20)) }
+      precondition(woken.value == 0)
     }
   }
 

@@ -66,16 +66,14 @@ def steps(lock, me, lets_in_first):
             if remaining > 0: return go("let in", remaining, readers=remaining)
             present = remaining + PENDING
             if present == 0: return go("hand over", readers=remaining)
-            return go("let in" if lets_in_first else "count for other", present, readers=remaining)
+            return go("let in first" if lets_in_first else "count for other", present, readers=remaining)
         case "hand over": return over("pass", writer_turn=lock.writer_turn + 1)
         case "count for other":
             leaving = lock.leaving + me.read
             if lets_in_first: return over("pass", leaving=leaving)
             return go("let in", me.read, leaving=leaving)
-        case "let in":
-            reader_turn = lock.reader_turn + me.read
-            if lets_in_first and lock.readers < 0: return go("count for other", me.read, reader_turn=reader_turn)
-            return over("pass", reader_turn=reader_turn)
+        case "let in first": return go("count for other", me.read, reader_turn=lock.reader_turn + me.read)
+        case "let in": return over("pass", reader_turn=lock.reader_turn + me.read)
 
         # lockForReading() and unlockForReading()
         case "join":

@@ -27,8 +27,8 @@ extension Programs {
         "select with a timeout", "sleep", "mutex", "yield", "go with an argument", "tcp", "tcp in small pieces",
         "tcp with deadlines", "pipe", "udp",
       ] {
-        // A thread that the runtime happens to start meanwhile takes a few blocks; a thousand operations take none.
-        #expect((counts[name] ?? .max) < 50, "\(name): \(result.output)")
+        // What the runtime does meanwhile takes a few blocks now and then; a thousand operations take none.
+        #expect((counts[name] ?? .max) < 5, "\(name): \(result.output)")
       }
     }
 

@@ -113,14 +113,16 @@ extension Programs {
       #expect(dump.details.count == 1, "\(result)")
       #expect(dump.details.first?.wholeMatch(of: /PC=0x[0-9a-f]+ m=[0-9]+ sigcode=0/) != nil, "\(result)")
       #expect(dump.faults == [], "\(result)")
-      // It sleeps in a system call without a word. Its thread has told where.
-      let running = """
+      // It sleeps in a system call without a word, `pause` or still `kill`. Its thread has told where.
+      let possible = [178, 179].map { line in
+        """
         goroutine 1 [running]
-          apus_faults.runWaits(_:) Waits.swift:179
+          apus_faults.runWaits(_:) Waits.swift:\(line)
           apus_faults_main(...) main.swift:105
 
-        """
-      #expect(normalized(dump) == running + Self.waiting, "\(normalized(dump))")
+        """ + Self.waiting
+      }
+      #expect(possible.contains(normalized(dump)), "\(normalized(dump))")
     }
 
     /// Nobody comes to a scheduling point; the report comes all the same.

@@ -12,8 +12,9 @@ public import struct Synchronization.Atomic
 /// Unlike Go's, a writer that finds nobody at all has the lock by one compare-exchange of `readers`, without `writers`. It
 /// *passes*. The others queue for `writers`, so at most one of them meets the one that passes; it announces itself in the same
 /// way, which takes `writerPending` off a second time, and the one that passes sees it when it gives the lock back: then it
-/// lets those readers in who were there, and they or, without any, itself hand the lock to the one that waits. While somebody
-/// has announced itself nobody can pass, so a queue of writers is overtaken once for each of them at most.
+/// lets those readers in who were there, and they or, without any, itself hand the lock to the one that waits. Nobody passes
+/// one that has announced itself. Before that, while it waits for `writers` or comes from there, others may, as a newcomer
+/// takes a `Mutex` before one that was woken.
 @usableFromInline
 struct RWMutexWord: ~Copyable, Sendable {
   /// Among writers that do not pass. Held from before one announces itself until after it let the readers in.
@@ -73,7 +74,7 @@ struct RWMutexWord: ~Copyable, Sendable {
     if waiting != 0 { admit(waiting) }
   }
 
-  /// Takes the lock for writing unless anybody has it or waits for it.
+  /// Takes the lock for writing unless anybody has it or has announced itself.
   @inlinable
   @inline(__always)
   func tryLockForWriting() -> Bool {

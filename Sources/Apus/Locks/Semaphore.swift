@@ -9,7 +9,8 @@ public import ApusRuntime
 public final class Semaphore: Sendable {
   @usableFromInline let root: SemaphoreRoot
 
-  /// A semaphore with `count` units. A negative `count` ends the process with `panic: semaphore: negative count`.
+  /// A semaphore with `count` units. A negative `count` ends the process with `panic: semaphore: negative count`, one above
+  /// 2^62 - 1 with `panic: semaphore: count out of range`.
   @inlinable
   public init(_ count: Int) {
     if count < 0 || count > SemaphoreRoot.limit { Self.refuse(count) }

@@ -8,7 +8,7 @@ import Synchronization
 public final class WaitGroup: Sendable {
   /// The counter in the upper half, the number of waiting goroutines in the lower: one atomic word, so that `done` needs
   /// no lock. Only `done` to zero with waiters, and `wait` above zero, touch the semaphore.
-  private let state = Atomic<UInt64>(0)
+  let state = Atomic<UInt64>(0)
   private let waiters = SemaphoreRoot(0)
 
   /// A group whose counter is zero.

@@ -125,6 +125,13 @@ func waitInSelect<Operands: SelectOperands & ~Copyable>(_ operands: inout Operan
   var ready = plan.looksReady()
   while ready != 0 {
     let index = SelectPlan.pick(&ready, m)
+    if plan.sendsOnClosed(index) {
+      // The goroutine may end alone (`Goroutine.isolated`): the other channels' locks and the frame are not left with it.
+      frame.unlockAll(m)
+      operands.release(frame, 0)
+      frame.giveBack()
+      Fatal.panic("send on closed channel")
+    }
     var woken: GRef?
     if operands.perform(index, waking: &woken) {
       frame.unlockAll(m, readying: woken)

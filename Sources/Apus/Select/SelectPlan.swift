@@ -68,6 +68,12 @@ public struct SelectPlan {
     return ready
   }
 
+  /// Whether the operation is a send on a channel that is closed. The channel is locked.
+  @inlinable
+  mutating func sendsOnClosed(_ index: Int) -> Bool {
+    sends >> UInt32(index) & 1 != 0 && channel(index).unsafelyUnwrapped.pointee.isClosed
+  }
+
   /// Notes the channels' locks in the frame.
   @usableFromInline
   mutating func collectLocks(_ frame: UnsafeMutablePointer<SelectFrame>) {
