@@ -16,12 +16,15 @@ if CommandLine.arguments.dropFirst() == ["sections"] {
 }
 
 /// What threads do meanwhile is counted, too: one that the runtime starts takes four blocks, and its preparations beside `main`,
-/// which may come late, take a hundred. So `body` runs several times, and the fewest count; what `body` itself takes it takes each
-/// time.
+/// which may come late, take a hundred. So `body` runs until nothing is counted, or many times, over a tenth of a second at least,
+/// and the fewest count: what `body` itself takes it takes each time.
 func measure(_ name: String, _ body: () -> Void) {
   body()
   var fewest = UInt64.max
-  for _ in 0..<5 {
+  var rounds = 0
+  while fewest > 0 && rounds < 50 {
+    if rounds > 0 { usleep(2000) }
+    rounds += 1
     let before = allocation_count()
     body()
     // Taken before `print`, which allocates too.
