@@ -17,6 +17,10 @@ struct ProgramResult: Sendable {
   var elapsed: Duration
   /// Processes that it has started were still there when it had ended.
   var leftProcesses = false
+  /// The number that it had as a process.
+  var process: pid_t = 0
+  /// The kernel has made a core file of it, or has handed one to the program that takes them.
+  var hasDumpedCore = false
 
   /// The lines of the standard error, without empty ones.
   var errorLines: [Substring] { errors.split(whereSeparator: \.isNewline) }
@@ -72,7 +76,7 @@ func run(
   return ProgramResult(
     status: signal == 0 ? (waitStatus >> 8) & 0xff : nil, signal: signal == 0 ? nil : signal,
     output: try output.contents(), errors: try errors.contents(), timedOut: timedOut, elapsed: clock.now - start,
-    leftProcesses: kill(-child, 0) == 0)
+    leftProcesses: kill(-child, 0) == 0, process: child, hasDumpedCore: waitStatus & 0x80 != 0)
 }
 
 /// The environment of the tests without the variables that change what a program prints, and with `changes`. GOMAXPROCS
@@ -83,10 +87,22 @@ func inheritedEnvironment(_ changes: [String: String] = [:]) -> [String: String]
   return environment.merging(changes) { $1 }
 }
 
+/// Programs that die of a signal leave no core files, but where one asks for it itself: whoever runs the tests may have
+/// asked for files everywhere.
+private let coreFilesAreOff: Void = {
+  let resource = __rlimit_resource_t(RLIMIT_CORE.rawValue)
+  var limit = rlimit()
+  if getrlimit(resource, &limit) == 0 {
+    limit.rlim_cur = 0
+    setrlimit(resource, &limit)
+  }
+}()
+
 /// Starts the program in a process group of its own, with an empty signal mask and `streams` as descriptors 0, 1, 2.
 func spawn(
   _ executable: String, _ arguments: [String], _ environment: [String: String], streams: [Int32]
 ) throws -> pid_t {
+  coreFilesAreOff
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
