@@ -30,6 +30,8 @@ struct DumpText {
   /// The others.
   var details: [String] = []
   var goroutines: [DumpedGoroutine] = []
+  /// Where the thread was that found out, if it was no goroutine's: functions, innermost first.
+  var runtimeStack: [String] = []
   /// The lines that broke the form, with their numbers from 1.
   var faults: [String] = []
 
@@ -51,7 +53,15 @@ struct DumpText {
         if line != "" { faults.append("\(number), no blank line: \(line)") } else { lines.removeFirst() }
       }
       needsBlank = true
-      guard let header = lines.popFirst()?.wholeMatch(of: /goroutine ([0-9]+) \[([^\]]+)\]:/), let id = Int(header.1)
+      if lines.first == "runtime stack:" && goroutines.isEmpty {
+        lines.removeFirst()
+        while let function = lines.popFirst(), let place = lines.popFirst(), Self.isPlace(place) {
+          runtimeStack.append(String(function))
+          if lines.first == "" { break }
+        }
+        continue
+      }
+      guard let header = lines.popFirst()?.wholeMatch(of: Self.header), let id = Int(header.1)
       else {
         faults.append("\(number), no header: \(line)")
         continue
@@ -60,7 +70,7 @@ struct DumpText {
       while let line = lines.first, line != "" {
         let number = lines.startIndex + 1
         lines.removeFirst()
-        if let creator = line.wholeMatch(of: /created by (.+) in goroutine ([0-9]+)/) {
+        if let creator = line.wholeMatch(of: Self.creation) {
           goroutine.creator = Int(creator.2)
           let place = lines.popFirst() ?? ""
           if !Self.isPlace(place) { faults.append("\(number + 1), no place of the creation: \(place)") }
@@ -68,6 +78,9 @@ struct DumpText {
           if let next = lines.first, next != "" { faults.append("\(number + 2), after the creator: \(next)") }
         } else if line == "\tgoroutine running on other thread; stack unavailable" && goroutine.status == "running" {
           continue
+        } else if line.wholeMatch(of: Self.elision) != nil {
+          // In the middle of a stack that is deeper than a report shows.
+          if goroutine.places.isEmpty { faults.append("\(number), no frame before: \(line)") }
         } else if line.hasPrefix("\t") {
           faults.append("\(number), a place without a function: \(line)")
         } else {
@@ -83,10 +96,16 @@ struct DumpText {
     }
   }
 
+  // Made once: a dump has many lines. Nothing but `wholeMatch`, which changes nothing, is called of them.
+  nonisolated(unsafe) private static let header = /goroutine ([0-9]+) \[([^\]]+)\]:/
+  nonisolated(unsafe) private static let creation = /created by (.+) in goroutine ([0-9]+)/
+  nonisolated(unsafe) private static let elision = /\.\.\.[0-9]+ frames elided\.\.\./
+  nonisolated(unsafe) private static let sourcePlace = /\t\/[^\t]+:[0-9]+( \+0x[0-9a-f]+)?/
+  nonisolated(unsafe) private static let imagePlace = /\t([^\t]+\+0x[0-9a-f]+ )?pc=0x[0-9a-f]+/
+
   /// `file:line`, with a distance unless the function was inlined; or the image, the address in it, and the address.
   private static func isPlace(_ line: Substring) -> Bool {
-    line.wholeMatch(of: /\t\/[^\t]+:[0-9]+( \+0x[0-9a-f]+)?/) != nil
-      || line.wholeMatch(of: /\t([^\t]+\+0x[0-9a-f]+ )?pc=0x[0-9a-f]+/) != nil
+    line.wholeMatch(of: sourcePlace) != nil || line.wholeMatch(of: imagePlace) != nil
   }
 
   /// A function that only `GOTRACEBACK=system` shows.
