@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -280,17 +281,41 @@ int apus_get_option(int fd, apus_option option) {
   return getsockopt(fd, options[option].level, options[option].name, &value, &length) < 0 ? -errno : value;
 }
 
+/// Whether a call that has failed is to be made again: the kernel was given memory on a stack that was kept elsewhere
+/// (shelf.c), and is no more.
+static bool is_worth_repeating(const void *bytes, size_t count) {
+  return errno == EFAULT && apus_shelf_restore_range(bytes, count);
+}
+
+static bool restore_all(const apus_vector *vectors, int count) {
+  bool was_away = false;
+  for (int i = 0; i < count; i++) was_away |= apus_shelf_restore_range(vectors[i].base, vectors[i].count);
+  return was_away;
+}
+
+static bool are_worth_repeating(const apus_vector *vectors, int count) {
+  return errno == EFAULT && restore_all(vectors, count);
+}
+
 int64_t apus_receive(int fd, void *bytes, size_t count) {
-  return outcome(syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL));
+  long result;
+  do result = syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL);
+  while (result < 0 && is_worth_repeating(bytes, count));
+  return outcome(result);
 }
 
 int64_t apus_send(int fd, const void *bytes, size_t count) {
-  return outcome(syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0));
+  long result;
+  do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
+  while (result < 0 && is_worth_repeating(bytes, count));
+  return outcome(result);
 }
 
 int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from) {
   struct sockaddr_storage storage;
   socklen_t length = sizeof storage;
+  // Before the call: a datagram that does not find its place is gone.
+  (void)apus_shelf_restore_range(bytes, count);
   long result = syscall(SYS_recvfrom, fd, bytes, count, 0, &storage, &length);
   if (result < 0) return -errno;
   from_kernel(&storage, length, from);
@@ -300,21 +325,31 @@ int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from)
 int64_t apus_send_to(int fd, const void *bytes, size_t count, const apus_address *to) {
   struct sockaddr_storage storage;
   socklen_t length = to_kernel(to, &storage);
-  return outcome(syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, &storage, length));
+  long result;
+  do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, &storage, length);
+  while (result < 0 && is_worth_repeating(bytes, count));
+  return outcome(result);
 }
 
 int64_t apus_receive_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
+  (void)restore_all(vectors, count);
   return outcome(syscall(SYS_recvmsg, fd, &message, 0));
 }
 
 int64_t apus_send_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
-  return outcome(syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL));
+  long result;
+  do result = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL);
+  while (result < 0 && are_worth_repeating(vectors, count));
+  return outcome(result);
 }
 
 int64_t apus_read_vectors(int fd, const apus_vector *vectors, int count) {
-  return outcome(syscall(SYS_readv, fd, vectors, count));
+  long result;
+  do result = syscall(SYS_readv, fd, vectors, count);
+  while (result < 0 && are_worth_repeating(vectors, count));
+  return outcome(result);
 }
 
 // Above zero while the thread writes for ApusNet. The signal of a write without a reader is sent to the thread that
@@ -323,14 +358,18 @@ static __thread volatile sig_atomic_t is_writing __attribute__((tls_model("initi
 
 int64_t apus_write_guarded(int fd, const void *bytes, size_t count) {
   is_writing = 1;
-  long result = syscall(SYS_write, fd, bytes, count);
+  long result;
+  do result = syscall(SYS_write, fd, bytes, count);
+  while (result < 0 && is_worth_repeating(bytes, count));
   is_writing = 0;
   return outcome(result);
 }
 
 int64_t apus_write_vectors(int fd, const apus_vector *vectors, int count) {
   is_writing = 1;
-  long result = syscall(SYS_writev, fd, vectors, count);
+  long result;
+  do result = syscall(SYS_writev, fd, vectors, count);
+  while (result < 0 && are_worth_repeating(vectors, count));
   is_writing = 0;
   return outcome(result);
 }

@@ -33,13 +33,22 @@ void apus_fault_main(void) {
   apus_exit_now(APUS_FATAL_STATUS);
 }
 
-static void read_context(const ucontext_t *context, apus_fault *fault) {
+static void on_trap(int signal, siginfo_t *info, void *data);
+
+static uintptr_t pc_of(const ucontext_t *context) {
 #if defined(__x86_64__)
-  fault->pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+  return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+  return context->uc_mcontext.pc;
+#endif
+}
+
+static void read_context(const ucontext_t *context, apus_fault *fault) {
+  fault->pc = pc_of(context);
+#if defined(__x86_64__)
   fault->sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
   fault->fp = (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
 #elif defined(__aarch64__)
-  fault->pc = context->uc_mcontext.pc;
   fault->sp = context->uc_mcontext.sp;
   fault->fp = context->uc_mcontext.regs[29];
 #endif
@@ -213,9 +222,20 @@ static bool leave_isolated(ucontext_t *context, apus_fault *fault) {
   return true;
 }
 
+bool apus_shelf_is_guarded(void) {
+  struct sigaction now;
+  return sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_trap;
+}
+
 static void on_trap(int signal, siginfo_t *info, void *data) {
   int saved_errno = errno;
   ucontext_t *context = data;
+  // SEGV_MAPERR and SEGV_ACCERR. Before all else: a report, too, may look at a stack that is away.
+  if (signal == SIGSEGV && (info->si_code == 1 || info->si_code == 2) &&
+      apus_shelf_handle_fault((uintptr_t)info->si_addr, pc_of(context))) {
+    errno = saved_errno;
+    return;
+  }
   // A fault in the report: the headline is out, and more is perhaps not to be had.
   if (apus_is_reporter()) apus_report_failed();
   if (apus_is_answering()) apus_answer_failed();

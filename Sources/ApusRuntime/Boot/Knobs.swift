@@ -46,6 +46,9 @@ package struct Knobs {
   package private(set) var gcstoptheworld: Int32 = 0
   /// heapcheck: the managed heap checks itself.
   package private(set) var heapcheck: Int32 = 0
+  /// shelve: for how many milliseconds a goroutine waits before its stack is kept elsewhere (`Shelver`); 0 for never, -1
+  /// when it is not set.
+  package private(set) var shelve: Int32 = -1
   /// attach: other processes of the user may look into this one (`AttachSession`).
   package private(set) var attach: Int32 = 1
   /// seed: of the runtime's random choices; nil for AT_RANDOM's.
@@ -196,6 +199,8 @@ package struct Knobs {
       body(&gcstoptheworld)
     } else if key.equals("heapcheck") {
       body(&heapcheck)
+    } else if key.equals("shelve") {
+      body(&shelve)
     } else if key.equals("attach") {
       body(&attach)
     } else {

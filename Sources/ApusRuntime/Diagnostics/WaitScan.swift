@@ -115,7 +115,7 @@ enum WaitScan {
     UInt32(truncatingIfNeeded: UInt64(bitPattern: now / unit) % UInt64(units)) + 1
   }
 
-  private static func countSwitches() -> UInt64 {
+  static func countSwitches() -> UInt64 {
     var sum: UInt64 = 0
     Processors.each { sum &+= $0.pointee.switches.load(ordering: .relaxed) }
     return sum

@@ -80,7 +80,11 @@ enum StackRoots {
       // is lost it is scanned once more.
       _ = g.pointee.statusWord.compareExchange(
         expected: before, desired: before & ~G.scanMask | stamp, ordering: .acquiringAndReleasing)
-      marker.markConservatively(from: sp, to: g.pointee.head.stack_hi)
+      if let copy = Shelf.copy(of: g) {
+        marker.markConservatively(from: copy.lowerBound, to: copy.upperBound)
+      } else {
+        marker.markConservatively(from: sp, to: g.pointee.head.stack_hi)
+      }
       let size = Int(g.pointee.head.stack_hi - sp)
       bytes += size
       sinceClock += size + 512

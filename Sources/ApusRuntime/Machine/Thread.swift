@@ -22,9 +22,10 @@ enum Thread {
     apus_thread_name(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
   }
 
-  /// Blocks all signals on the calling thread but libc's own two: the program's are for its own threads.
+  /// Blocks all signals on the calling thread but libc's own two, and SIGSEGV, with which a stack is brought back that the
+  /// thread looks at (`Shelf`): the program's are for its own threads.
   static func blockSignals() {
-    var mask: UInt64 = ~(3 << 31)
+    var mask: UInt64 = ~(3 << 31 | 1 << 10)
     _ = apus_signal_mask_set(&mask)
   }
 

@@ -74,6 +74,7 @@ public struct Sysmon: ~Copyable {
       let visit = Retake.visit(now, on: m)
       rounds = visit.retaken > 0 ? 0 : rounds + 1
       ForcedCollection.check(at: now)
+      Shelver.check(at: now)
       stacks.visit(now, on: m)
       trace.writeIfDue(now, on: m)
       let limit = wasPoked ? min(delay, afterwards) : delay
@@ -106,7 +107,7 @@ public struct Sysmon: ~Copyable {
     }
     sched.pointee.sysmon.isWaiting.store(true, ordering: .relaxed)
     sched.pointee.lock.unlock(m)
-    let end = Clock.nanotime() &+ longestWait
+    let end = min(Clock.nanotime() &+ longestWait, Shelver.nextPass)
     while sched.pointee.sysmon.isWaiting.load(ordering: .acquiring) {
       let left = end &- Clock.nanotime()
       if left <= 0 || sched.pointee.head.arrivals.load(ordering: .relaxed) != nil { break }

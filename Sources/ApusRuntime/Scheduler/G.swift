@@ -51,12 +51,11 @@ public struct G: ~Copyable {
   let statusWord = Atomic<UInt8>(GStatus.dead.rawValue)
   /// `kind`, and how often the goroutine has stopped running, in what is left of the byte (`Latency`).
   let kindAndTurns: Atomic<UInt8>
-  /// Above zero: a goroutine that only its own M may run, or one that has no stack yet. The direct switch tests this one
-  /// byte, and leaves everything that is not zero to the scheduler loop.
-  var needsCare: UInt8 = 0
+  /// `needsCare`. Written by whoever has the goroutine; the shelver adds its bit while the goroutine waits (`Shelver`).
+  let careBits = Atomic<UInt8>(0)
   /// `stackOrder` and `isInHeapScope`.
   private var orderAndScope: UInt8 = 0
-  /// Why it waits (`waitReason`), and since when (`WaitScan`).
+  /// Why it waits (`waitReason`), and since when (`WaitScan`, `Shelver`).
   let waitWord = Atomic<UInt32>(0)
   /// The next in the run queue or free list that holds it; that list's owner writes it.
   var link: GRef?
@@ -128,9 +127,15 @@ public struct G: ~Copyable {
   @inline(__always)
   var waitReason: WaitReason {
     // Not `init(rawValue:)`: in a debug build its optional allocates when it is first used, maybe in a fatal report.
-    get { unsafeBitCast(UInt8(truncatingIfNeeded: waitWord.load(ordering: .relaxed)), to: WaitReason.self) }
+    get {
+      let word = waitWord.load(ordering: .relaxed)
+      return unsafeBitCast(UInt8(truncatingIfNeeded: word) & ~Self.wasSeenWaiting, to: WaitReason.self)
+    }
     nonmutating set { waitWord.store(UInt32(newValue.rawValue), ordering: .relaxed) }
   }
+
+  /// In the byte of `waitWord` that has the reason: the shelver has come by since the goroutine began to wait.
+  static var wasSeenWaiting: UInt8 { 0x80 }
 
   /// The order of the stack it wants (`StackSize`); what it has once it runs.
   @inline(__always)
@@ -148,9 +153,19 @@ public struct G: ~Copyable {
 
   private static var scopeBit: UInt8 { 0x80 }
 
+  /// Above zero: a goroutine that only its own M may run, one that has no stack yet, or whose stack may have to be brought
+  /// back. The direct switch tests this one byte, and leaves everything that is not zero to the scheduler loop.
+  @inline(__always)
+  var needsCare: UInt8 {
+    get { careBits.load(ordering: .relaxed) }
+    nonmutating set { careBits.store(newValue, ordering: .relaxed) }
+  }
+
   /// `needsCare`'s bits.
   static var hasNoStack: UInt8 { 1 }
   static var isLocked: UInt8 { 2 }
+  /// The stack is kept elsewhere, or was, or the shelver has come too late to take it (`Shelf`).
+  static var isShelved: UInt8 { 4 }
 }
 
 /// Room for a small value, so that spawning and handing over allocate nothing.
@@ -166,6 +181,10 @@ extension UnsafeMutablePointer where Pointee == G {
   var cHead: UnsafeMutablePointer<apus_g_head> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: apus_g_head.self)
   }
+
+  /// Where its stack ends and its saved stack pointer, read while others may write them: either may be old.
+  var peekStackTop: UInt { withUnsafePointer(to: &pointee.head.stack_hi) { apus_peek_word($0) } }
+  var peekStackPointer: UInt { withUnsafePointer(to: &pointee.head.sp) { apus_peek_word($0) } }
 
   /// The goroutine's slot, 64 bytes aligned by 16.
   @inlinable

@@ -19,7 +19,7 @@ package enum LockedThread {
   static func lock(_ g: GRef, to m: MRef) {
     m.pointee.lockCount += 1
     g.pointee.lockedM = m
-    g.pointee.needsCare |= G.isLocked
+    g.pointee.careBits.bitwiseOr(G.isLocked, ordering: .relaxed)
     m.pointee.lockedG = g
   }
 
@@ -27,7 +27,7 @@ package enum LockedThread {
     m.pointee.lockCount -= 1
     if m.pointee.lockCount > 0 { return }
     g.pointee.lockedM = nil
-    g.pointee.needsCare &= ~G.isLocked
+    g.pointee.careBits.bitwiseAnd(~G.isLocked, ordering: .relaxed)
     m.pointee.lockedG = nil
   }
 

@@ -183,6 +183,16 @@ struct OwnerQueue {
     }
   }
 
+  /// Calls `body` with up to `limit` of those that come next, which thieves may take meanwhile.
+  func peek(_ limit: UInt32, _ body: (GRef) -> Void) {
+    let h = p.pointee.queue.head.load(ordering: .acquiring)
+    let count = min(p.pointee.queue.tail.load(ordering: .relaxed) &- h, limit)
+    for i in 0..<count {
+      let bits = p.pointee.queue.ring[Int((h &+ i) & 255)].load(ordering: .relaxed)
+      if let g = GRef(bitPattern: bits) { body(g) }
+    }
+  }
+
   /// Takes everything, for a P that is put away.
   func drain(into queue: inout SharedQueue) {
     while let taken = take() { queue.append(taken.g) }

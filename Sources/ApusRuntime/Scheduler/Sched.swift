@@ -134,6 +134,7 @@ public struct Sched: ~Copyable {
   var trace = TraceSession()
   let attach = AttachSession()
   var waitScan = WaitScan.State()
+  var shelver = Shelver()
   var profiler = CPUProfiler.State()
 
   /// The managed heap.

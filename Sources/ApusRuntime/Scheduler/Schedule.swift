@@ -121,6 +121,7 @@ enum Schedule {
     assert(m.pointee.head.locks == 1, "the scheduler loop begins outside the runtime")
     while let next = findNext(m) {
       if next.g.pointee.needsCare & G.hasNoStack != 0 { StackPools.bind(next.g, on: m) }
+      if next.g.pointee.needsCare & G.isShelved != 0 { Shelf.restore(next.g, on: m) }
       if !next.inherits { m.pointee.p.unsafelyUnwrapped.pointee.schedTick &+= 1 }
       begin(next.g, on: m)
       Switch.fromG0(to: next.g, on: m)

@@ -110,7 +110,7 @@ public enum Spawn {
     m.pointee.head.told = 0
     m.pointee.after = .free
     m.pointee.afterG = g
-    if g.pointee.needsCare != 0 {
+    if g.pointee.needsCare & G.isLocked != 0 {
       // Locked to its thread, which nobody else may use after it: the thread ends too.
       m.pointee.lockedG = nil
       g.pointee.lockedM = nil

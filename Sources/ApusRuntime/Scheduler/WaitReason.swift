@@ -20,6 +20,7 @@ public enum WaitReason: UInt8 {
   case markWorkerIdle
   case forceCollectionIdle
   case collectionWait
+  case shelfWait
 
   /// It waits for a lock (Go's `isMutexWait`).
   var isMutexWait: Bool { self == .mutexLock || self == .rwMutexReadLock || self == .rwMutexLock }
@@ -31,7 +32,7 @@ public enum WaitReason: UInt8 {
       .conditionWait:
       true
     case .none, .selectNoCases, .sleep, .stoppingTheWorld, .ioWait, .sweepWait, .scavengeWait, .cleanupWait,
-      .markWorkerIdle, .forceCollectionIdle, .collectionWait:
+      .markWorkerIdle, .forceCollectionIdle, .collectionWait, .shelfWait:
       false
     }
   }
@@ -59,6 +60,7 @@ public enum WaitReason: UInt8 {
     case .markWorkerIdle: "GC worker (idle)"
     case .forceCollectionIdle: "force gc (idle)"
     case .collectionWait: "wait for GC cycle"
+    case .shelfWait: "stack shelf wait"
     }
   }
 }

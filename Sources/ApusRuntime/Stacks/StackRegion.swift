@@ -58,6 +58,8 @@ struct StackRegion {
         capacity = slots
         // One touched page a goroutine is the point; a huge page would be 512 of them.
         _ = apus_madvise(address, slots * slotSize, APUS_MADV_NOHUGEPAGE)
+        // If it fails, its stacks stay where they are.
+        _ = apus_shelf_add_region(base, UInt(slotSize), UInt(slots))
         return
       }
       // RLIMIT_AS, or another tenant of the address space: take less.

@@ -17,7 +17,7 @@ struct TraceStrings {
     case .conditionWait: "sync.(*Cond).Wait"
     case .ioWait: "network"
     case .sweepWait: "GC background sweeper wait"
-    case .scavengeWait, .cleanupWait, .markWorkerIdle, .forceCollectionIdle: "system goroutine wait"
+    case .scavengeWait, .cleanupWait, .markWorkerIdle, .forceCollectionIdle, .shelfWait: "system goroutine wait"
     case .collectionWait: "wait until GC ends"
     }
   }

@@ -22,6 +22,7 @@
 #include "CApusProfile.h"
 #include "CApusReport.h"
 #include "CApusSamples.h"
+#include "CApusShelf.h"
 #include "CApusSwitch.h"
 #include "CApusTrace.h"
 #include "CApusUnwind.h"

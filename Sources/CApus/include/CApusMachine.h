@@ -41,6 +41,7 @@ int64_t apus_process_madvise(const uintptr_t *ranges, size_t count, int advice);
 #define APUS_MADV_DONTNEED 4
 #define APUS_MADV_NOHUGEPAGE 15
 #define APUS_MADV_GUARD_INSTALL 102
+#define APUS_MADV_GUARD_REMOVE 103
 
 // Clock.
 typedef int (*apus_clock_gettime_fn)(int, void *);

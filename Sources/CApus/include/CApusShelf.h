@@ -1,0 +1,82 @@
+// Stacks of goroutines that have waited for long, kept elsewhere (ApusRuntime/Stacks/Shelf.swift).
+#ifndef CAPUS_SHELF_H
+#define CAPUS_SHELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// What a word of `apus_shelf_word` says in its lowest bits; above them is the address of the record.
+enum {
+  /// The stack is where it belongs.
+  APUS_SHELF_NONE = 0,
+  /// The shelver works on it: it may still change its mind.
+  APUS_SHELF_TAKING = 1,
+  /// The stack's topmost page is guarded, and what was in use of it is in the record.
+  APUS_SHELF_KEPT = 2,
+  /// Somebody brings it back.
+  APUS_SHELF_RESTORING = 3,
+};
+
+/// How many stacks are taken or brought back at once at the most.
+#define APUS_SHELF_BATCH 32
+/// The most bytes in use that a stack may have to be taken: they lie in one page.
+#define APUS_SHELF_LIMIT 4096
+
+/// What was in use of a stack: `size` bytes follow, from `sp` up to the stack's top. Aligned by 64.
+typedef struct apus_shelf_record {
+  /// The next in the list that holds it: brought back, or free.
+  struct apus_shelf_record *next;
+  uintptr_t sp;
+  uint64_t size;
+} apus_shelf_record;
+
+/// A stack that is to be taken: the word says so already.
+typedef struct apus_shelf_entry {
+  uintptr_t top;
+  uintptr_t *word;
+  apus_shelf_record *record;
+} apus_shelf_entry;
+
+/// Tries out whether the kernel can do what is needed, on a page of its own; 0 or a negative errno. Once, before anything
+/// else here.
+int apus_shelf_open(size_t page_size);
+/// Whether a fault in a stack would come to us: nobody has put another handler in place of ours.
+bool apus_shelf_is_guarded(void);
+/// Makes a reservation of stacks known: `capacity` slots of `slot_size` bytes, each with its stack at its end. Not two
+/// calls at a time. False when there is no room or no memory.
+bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capacity);
+/// The word of the slot in which `address` lies, NULL where there is none.
+uintptr_t *apus_shelf_word(uintptr_t address);
+
+/// Takes the stacks of `entries`, which are in ascending order, off their pages; the number of those that it has taken. The
+/// word of each says KEPT then, until somebody brings it back. Where the kernel would not it says NONE, and the entry has no
+/// `top` any more.
+size_t apus_shelf_take(apus_shelf_entry *entries, size_t count);
+/// Brings back, of the stacks with these tops, those that are kept, and waits for those that others have in hand: all are
+/// where they belong then. `tops` is sorted on the way.
+void apus_shelf_restore(uintptr_t *tops, size_t count);
+/// The same for every stack that `size` bytes at `address` touch; false when none was away. After a system call that was
+/// refused the address.
+bool apus_shelf_restore_range(const void *address, size_t size);
+/// Whether a fault at `address`, by the instruction at `pc`, was due to a stack that was away, and is no more.
+bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc);
+
+/// The record of the stack with top `top` while it is kept or being brought back, else NULL. It stays as it is until the
+/// shelver reuses it.
+const apus_shelf_record *apus_shelf_peek(uintptr_t top);
+/// Takes the records of all stacks that were brought back, linked by `next`.
+apus_shelf_record *apus_shelf_take_records(void);
+
+/// How many stacks were taken so far, how many brought back, and how many of these by the handler.
+uint64_t apus_shelf_taken(void);
+uint64_t apus_shelf_restored(void);
+uint64_t apus_shelf_faults(void);
+
+/// A word of `apus_shelf_word`, by the shelver.
+static inline uintptr_t apus_shelf_load(const uintptr_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void apus_shelf_store(uintptr_t *word, uintptr_t value) {
+  __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+#endif

@@ -1,0 +1,340 @@
+// Takes stacks off their pages and brings them back. Everything here may run in a signal handler: it calls nothing but
+// the kernel and takes no lock. Who has a stack in hand says so in the stack's word.
+//
+// Other threads may touch a stack at any moment, by a pointer that they were given: what they write is not lost, and
+// what they read is what is there. So there is no moment at which a page is accessible and does not have its content: while
+// it is copied and guarded, and while the guard is taken away and it is filled, the page is in a mapping of its own that
+// nobody may access. (To install a guard is two steps in the kernel, too: it drops the page first, and who reads it then
+// reads zeros.) Whoever meets it faults, and waits in the handler until the word says that it is over. The content goes by
+// way of /proc/self/mem, for which the protection does not count.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "CApus.h"
+#include "CApusSignals.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define STATE ((uintptr_t)3)
+
+typedef struct region {
+  // Written last. 0 for none.
+  _Atomic uintptr_t base;
+  uintptr_t slot_size;
+  uintptr_t capacity;
+  uintptr_t *words;
+} region;
+
+// One for each order of stacks.
+#define REGIONS 17
+static region regions[REGIONS];
+
+static uintptr_t page_size;
+static _Atomic(apus_shelf_record *) brought_back;
+static _Atomic uint64_t taken, restored, faults;
+
+static void *bytes_of(apus_shelf_record *record) { return record + 1; }
+
+static bool protect(uintptr_t from, uintptr_t to, int protection) {
+  return syscall(SYS_mprotect, from, to - from, protection) == 0;
+}
+
+/// Makes the pages what they were. That joins mappings, so the limit of mappings does not stand against it; the kernel may
+/// be short of memory for a moment.
+static void open_again(uintptr_t from, uintptr_t to) {
+  while (!protect(from, to, PROT_READ | PROT_WRITE)) syscall(SYS_sched_yield);
+}
+
+static bool fill(int file, uintptr_t to, const void *bytes, size_t size) {
+  return syscall(SYS_pwrite64, file, bytes, size, to) == (long)size;
+}
+
+/// The memory of the calling process: opened anew each time, since a child that is forked has one of its own, and since a
+/// program may close descriptors that it does not know.
+static int open_memory(void) { return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDWR | O_CLOEXEC); }
+
+static bool read_bytes(int file, uintptr_t from, void *bytes, size_t size) {
+  return syscall(SYS_pread64, file, bytes, size, from) == (long)size;
+}
+
+int apus_shelf_open(size_t size) {
+  page_size = size;
+  int memory = open_memory();
+  if (memory < 0) return -errno;
+  void *probe = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (probe == MAP_FAILED) {
+    close(memory);
+    return -ENOMEM;
+  }
+  uintptr_t address = (uintptr_t)probe;
+  const char sample = 42;
+  char copy = 0;
+  bool works = madvise(probe, size, APUS_MADV_GUARD_INSTALL) == 0 && madvise(probe, size, APUS_MADV_GUARD_REMOVE) == 0 &&
+               fill(memory, address + size - 1, &sample, 1) && read_bytes(memory, address + size - 1, &copy, 1) &&
+               copy == sample;
+  munmap(probe, size);
+  close(memory);
+  return works ? 0 : -ENOSYS;
+}
+
+bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capacity) {
+  for (size_t i = 0; i < REGIONS; i++) {
+    if (atomic_load_explicit(&regions[i].base, memory_order_relaxed) != 0) continue;
+    regions[i].words = apus_mmap(capacity * sizeof(uintptr_t));
+    if (regions[i].words == NULL) return false;
+    regions[i].slot_size = slot_size;
+    regions[i].capacity = capacity;
+    atomic_store_explicit(&regions[i].base, base, memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+/// The reservation that `address` lies in, and the number of the slot.
+static const region *region_of(uintptr_t address, uintptr_t *slot) {
+  for (size_t i = 0; i < REGIONS; i++) {
+    uintptr_t base = atomic_load_explicit(&regions[i].base, memory_order_acquire);
+    if (base == 0) return NULL;
+    *slot = (address - base) / regions[i].slot_size;
+    if (address >= base && *slot < regions[i].capacity) return &regions[i];
+  }
+  return NULL;
+}
+
+/// The word of the slot that `address` lies in, and where the slot ends.
+static uintptr_t *find(uintptr_t address, uintptr_t *top) {
+  uintptr_t slot;
+  const region *found = region_of(address, &slot);
+  if (found == NULL) return NULL;
+  *top = found->base + (slot + 1) * found->slot_size;
+  return &found->words[slot];
+}
+
+uintptr_t *apus_shelf_word(uintptr_t address) {
+  uintptr_t top;
+  return find(address, &top);
+}
+
+/// The beginning of the stack that ends at `top`.
+static uintptr_t bottom_of(uintptr_t top) {
+  uintptr_t slot;
+  return top - region_of(top - 1, &slot)->slot_size + APUS_STACK_GUARD;
+}
+
+/// How many of `tops`, from the first one on, are neighbours: between them is nothing but their own stacks.
+static size_t neighbours(const uintptr_t *tops, size_t count) {
+  uintptr_t slot;
+  const region *home = region_of(tops[0] - 1, &slot);
+  size_t n = 1;
+  while (n < count && tops[n] - tops[n - 1] == home->slot_size && region_of(tops[n] - 1, &slot) == home) n++;
+  return n;
+}
+
+/// One advice for the same part of many stacks. False where the kernel did not do all of it in one call.
+static bool advise_all(const uintptr_t *ranges, size_t count, int advice) {
+  uintptr_t sum = 0;
+  for (size_t i = 0; i < count; i++) sum += ranges[2 * i + 1];
+  return apus_process_madvise(ranges, count, advice) == (int64_t)sum;
+}
+
+static void push(apus_shelf_record *record) {
+  apus_shelf_record *first = atomic_load_explicit(&brought_back, memory_order_relaxed);
+  do record->next = first;
+  while (!atomic_compare_exchange_weak_explicit(&brought_back, &first, record, memory_order_release,
+                                                memory_order_relaxed));
+}
+
+apus_shelf_record *apus_shelf_take_records(void) {
+  return atomic_exchange_explicit(&brought_back, NULL, memory_order_acquire);
+}
+
+size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
+  uintptr_t tops[APUS_SHELF_BATCH], ranges[2 * APUS_SHELF_BATCH];
+  bool is_closed[APUS_SHELF_BATCH];
+  for (size_t i = 0; i < count; i++) tops[i] = entries[i].top;
+  int memory = open_memory();
+  for (size_t i = 0, n; i < count; i += n) {
+    n = neighbours(tops + i, count - i);
+    bool closed = memory >= 0 && protect(tops[i] - page_size, tops[i + n - 1], PROT_NONE);
+    for (size_t j = i; j < i + n; j++) is_closed[j] = closed;
+  }
+  // What lies deeper is in no frame any more: it goes back to the kernel.
+  for (size_t i = 0; i < count; i++) {
+    ranges[2 * i] = bottom_of(tops[i]);
+    ranges[2 * i + 1] = tops[i] - page_size - ranges[2 * i];
+  }
+  (void)apus_process_madvise(ranges, count, APUS_MADV_DONTNEED);
+  size_t closed = 0;
+  for (size_t i = 0; i < count; i++) {
+    apus_shelf_record *record = entries[i].record;
+    is_closed[i] = is_closed[i] && read_bytes(memory, record->sp, bytes_of(record), record->size);
+    if (!is_closed[i]) continue;
+    ranges[2 * closed] = tops[i] - page_size;
+    ranges[2 * closed + 1] = page_size;
+    closed++;
+  }
+  bool all = advise_all(ranges, closed, APUS_MADV_GUARD_INSTALL);
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (is_closed[i] && !all)
+      is_closed[i] = apus_madvise((void *)(tops[i] - page_size), page_size, APUS_MADV_GUARD_INSTALL) == 0;
+    kept += is_closed[i];
+  }
+  for (size_t i = 0, n; i < count; i += n) {
+    n = neighbours(tops + i, count - i);
+    open_again(tops[i] - page_size, tops[i + n - 1]);
+  }
+  if (memory >= 0) syscall(SYS_close, memory);
+  for (size_t i = 0; i < count; i++) {
+    if (!is_closed[i]) entries[i].top = 0;
+    apus_shelf_store(entries[i].word, is_closed[i] ? (uintptr_t)entries[i].record | APUS_SHELF_KEPT : APUS_SHELF_NONE);
+  }
+  atomic_fetch_add_explicit(&taken, kept, memory_order_relaxed);
+  return kept;
+}
+
+/// Brings back stacks whose words are the caller's: RESTORING. `tops` is in ascending order.
+static void put_back(const uintptr_t *tops, size_t count) {
+  uintptr_t ranges[2 * APUS_SHELF_BATCH];
+  bool is_closed[APUS_SHELF_BATCH];
+  for (size_t i = 0; i < count; i++) {
+    ranges[2 * i] = tops[i] - page_size;
+    ranges[2 * i + 1] = page_size;
+  }
+  int memory = open_memory();
+  for (size_t i = 0, n; i < count; i += n) {
+    n = neighbours(tops + i, count - i);
+    bool closed = protect(tops[i] - page_size, tops[i + n - 1], PROT_NONE);
+    for (size_t j = i; j < i + n; j++) is_closed[j] = closed;
+  }
+  if (!advise_all(ranges, count, APUS_MADV_GUARD_REMOVE)) {
+    for (size_t i = 0; i < count; i++)
+      while (apus_madvise((void *)ranges[2 * i], page_size, APUS_MADV_GUARD_REMOVE) != 0) syscall(SYS_sched_yield);
+  }
+  for (size_t i = 0, n; i < count; i += n) {
+    n = neighbours(tops + i, count - i);
+    bool filled = is_closed[i];
+    for (size_t j = i; j < i + n && filled; j++) {
+      apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(apus_shelf_word(tops[j] - 1)) & ~STATE);
+      filled = fill(memory, record->sp, bytes_of(record), record->size);
+    }
+    if (is_closed[i]) open_again(tops[i] - page_size, tops[i + n - 1]);
+    // No mapping, descriptor or memory was to be had for it: a thread that touches the stack at this very moment is not kept out.
+    for (size_t j = i; j < i + n && !filled; j++) {
+      apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(apus_shelf_word(tops[j] - 1)) & ~STATE);
+      memcpy((void *)record->sp, bytes_of(record), record->size);
+    }
+  }
+  if (memory >= 0) syscall(SYS_close, memory);
+  atomic_fetch_add_explicit(&restored, count, memory_order_relaxed);
+  for (size_t i = 0; i < count; i++) {
+    uintptr_t *word = apus_shelf_word(tops[i] - 1);
+    apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(word) & ~STATE);
+    apus_shelf_store(word, APUS_SHELF_NONE);
+    push(record);
+  }
+}
+
+static bool claim(uintptr_t *word) {
+  uintptr_t value = apus_shelf_load(word);
+  return (value & STATE) == APUS_SHELF_KEPT &&
+         __atomic_compare_exchange_n(word, &value, (value & ~STATE) | APUS_SHELF_RESTORING, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE);
+}
+
+static bool is_in_hand(const uintptr_t *word) {
+  uintptr_t state = apus_shelf_load(word) & STATE;
+  return state == APUS_SHELF_TAKING || state == APUS_SHELF_RESTORING;
+}
+
+/// Waits until nobody has the stack in hand. Whoever has it is no thread that waits for the caller: it holds no lock, and
+/// no signal of ours stops it.
+static void wait_for(const uintptr_t *word) {
+  for (int i = 0; is_in_hand(word); i++) {
+    if (i < 64)
+      apus_spin_hint();
+    else
+      syscall(SYS_sched_yield);
+  }
+}
+
+void apus_shelf_restore(uintptr_t *tops, size_t count) {
+  for (size_t i = 1; i < count; i++) {
+    uintptr_t top = tops[i];
+    size_t j = i;
+    for (; j > 0 && tops[j - 1] > top; j--) tops[j] = tops[j - 1];
+    tops[j] = top;
+  }
+  uintptr_t claimed[APUS_SHELF_BATCH];
+  size_t n = 0;
+  for (size_t i = 0; i < count; i++)
+    if (claim(apus_shelf_word(tops[i] - 1))) claimed[n++] = tops[i];
+  if (n > 0) put_back(claimed, n);
+  for (size_t i = 0; i < count; i++) {
+    uintptr_t *word = apus_shelf_word(tops[i] - 1);
+    // One that the shelver had in hand may be kept now.
+    while (apus_shelf_load(word) != APUS_SHELF_NONE) {
+      if (claim(word)) put_back(&tops[i], 1);
+      wait_for(word);
+    }
+  }
+}
+
+bool apus_shelf_restore_range(const void *address, size_t size) {
+  bool was_away = false;
+  uintptr_t place = (uintptr_t)address, end = place + size;
+  while (place < end) {
+    uintptr_t top;
+    uintptr_t *word = find(place, &top);
+    if (word == NULL) return was_away;
+    if (apus_shelf_load(word) != APUS_SHELF_NONE) {
+      was_away = true;
+      apus_shelf_restore((uintptr_t[]){top}, 1);
+    }
+    place = top;
+  }
+  return was_away;
+}
+
+bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc) {
+  uintptr_t top;
+  uintptr_t *word = find(address, &top);
+  if (word == NULL || page_size == 0) return false;
+  if (is_in_hand(word)) {
+    wait_for(word);
+    return true;
+  }
+  if (address < top - page_size || address == pc) return false;
+  if (claim(word)) {
+    atomic_fetch_add_explicit(&faults, 1, memory_order_relaxed);
+    put_back(&top, 1);
+    return true;
+  }
+  if (apus_shelf_load(word) != APUS_SHELF_NONE) return true;
+  // It was brought back between the fault and here, or that was not why. To touch it tells, unless it is taken again
+  // meanwhile.
+  for (int i = 0; i < 3; i++)
+    if (apus_madvise((void *)(top - page_size), page_size, MADV_POPULATE_WRITE) == 0 ||
+        apus_shelf_load(word) != APUS_SHELF_NONE)
+      return true;
+  return false;
+}
+
+const apus_shelf_record *apus_shelf_peek(uintptr_t top) {
+  const uintptr_t *word = apus_shelf_word(top - 1);
+  if (word == NULL) return NULL;
+  uintptr_t value = apus_shelf_load(word);
+  return (value & STATE) >= APUS_SHELF_KEPT ? (const apus_shelf_record *)(value & ~STATE) : NULL;
+}
+
+uint64_t apus_shelf_taken(void) { return atomic_load_explicit(&taken, memory_order_relaxed); }
+uint64_t apus_shelf_restored(void) { return atomic_load_explicit(&restored, memory_order_relaxed); }
+uint64_t apus_shelf_faults(void) { return atomic_load_explicit(&faults, memory_order_relaxed); }

@@ -1,0 +1,28 @@
+// Programs whose goroutines wait for so long that their stacks are kept elsewhere: one scenario a run, named by the first
+// argument, with the number of goroutines behind it. `GODEBUG=shelve=MS` makes it happen soon. The tests start them as
+// processes of their own and read what is left.
+import Apus
+import Glibc
+
+let scenario = CommandLine.arguments.dropFirst().first ?? ""
+let count = CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 100
+
+switch scenario {
+case "wake": wake(count)
+case "read": readFromOutside(count)
+case "write": writeFromOutside(count)
+case "write-and-wake": writeWhileWaking(count)
+case "write-always": writeAllTheTime(count)
+case "collect": collectBeside(count)
+case "panic": failBeside(count)
+case "processors": changeProcessors(count)
+case "receive": receiveIntoStack()
+case "fork": forkBeside()
+case "execute": executeStack()
+case "handler": replaceHandler(count)
+case "rest": comeToRest(count)
+case "wait": waitWithoutShelf(count)
+default:
+  print("unknown scenario: \(scenario)")
+  exit(64)
+}
