@@ -22,6 +22,7 @@ let stresses: [Stress] = [
   Stress("rwmutex", "readers and writers of one value: no writer beside anybody", rwMutex),
   Stress("semaphore", "small and large wishes at one semaphore: no unit lost or invented", semaphore),
   Stress("heap", "managed objects that move between tables, stacks, arrays and channels: none is lost", heapPayloads),
+  Stress("shelve", "stacks kept elsewhere and written to by others, at any moment: nothing is lost", shelve),
   Stress("hogs", "goroutines stopped inside malloc, print, locks and vector code: nothing is corrupted", hogs),
   Stress("blocking", "sleeps, pipes and child processes, told and untold, beside goroutines that compute", blocking),
   Stress("interruptions", "every call that sleeps, with signals and stopped worlds around it: no EINTR", interruptions),
