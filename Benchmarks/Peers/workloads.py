@@ -48,6 +48,7 @@ WORKLOADS = {
     "parked_1e5": Workload("parked", 100000, ["go", "swiftconc", "tokio", "fiber", "pthreads"],
                            {"pthreads": 10000}, quick=500, shows=PARKED),
     "parked_1e6": Workload("parked", 1000000, ["go", "swiftconc", "tokio"], shows=PARKED),
+    "parked_long": Workload("parked_long", 100000, ["go"], quick=500, shows=PARKED),
     "sieve": Workload("sieve", 2000, ["go", "swiftconc", "swifthand", "tokio", "fiber"], quick=50),
     "blocking": Workload("blocking", 200, ALL, {"swiftconc": 50, "tokio": 50, "fiber": 50}, quick=5, shows=BLOCKED),
     "blocking_offload": Workload("blocking_offload", 50, ["swiftconc", "tokio"], shows=BLOCKED),

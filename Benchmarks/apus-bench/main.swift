@@ -18,6 +18,7 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("skynet", skynet),
   ("timers", timers),
   ("parked", parked),
+  ("parked_long", parkedLong),
   ("sieve", sieve),
   ("select2", { selecting(2, $0) }),
   ("select8", { selecting(8, $0) }),

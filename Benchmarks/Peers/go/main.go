@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -344,7 +345,18 @@ func timers() {
 	report("timers", n, d, n, fmt.Sprintf("total_ms=%.1f late_p50_us=%.0f late_p99_us=%.0f", d.Seconds()*1e3, pct(late, .5), pct(late, .99)))
 }
 
-func parked() {
+func parked() { park("parked", func() {}) }
+
+// parkedLong is parked after collections, which shrink stacks, and with all free memory given back.
+func parkedLong() {
+	park("parked_long", func() {
+		for range 3 {
+			debug.FreeOSMemory()
+		}
+	})
+}
+
+func park(name string, waiting func()) {
 	def(100000)
 	gate := make(chan struct{})
 	var wg sync.WaitGroup
@@ -364,12 +376,13 @@ func parked() {
 	}
 	spawn := time.Since(t)
 	time.Sleep(50 * time.Millisecond)
+	waiting()
 	after := statusKB("VmRSS")
 	t = time.Now()
 	close(gate)
 	wg.Wait()
 	d := time.Since(t)
-	report("parked", n, d, n, fmt.Sprintf("bytes_per_task=%.0f spawn_ns=%.0f wake_ms=%.1f", float64(after-before)*1024/float64(n), float64(spawn.Nanoseconds())/float64(n), d.Seconds()*1e3))
+	report(name, n, d, n, fmt.Sprintf("bytes_per_task=%.0f spawn_ns=%.0f wake_ms=%.1f", float64(after-before)*1024/float64(n), float64(spawn.Nanoseconds())/float64(n), d.Seconds()*1e3))
 }
 
 func sieve() {
@@ -729,7 +742,7 @@ func main() {
 		"chan_mpmc":     func() { buffered("chan_mpmc", 4, 4) },
 		"select2":       func() { selectN(2) }, "select8": func() { selectN(8) },
 		"skynet": skynet, "ring": ring, "mutex": mutex, "rwmutex": rwmutex,
-		"timers": timers, "parked": parked, "sieve": sieve, "blocking": blocking, "hog": hog, "io_hog": ioHog,
+		"timers": timers, "parked": parked, "parked_long": parkedLong, "sieve": sieve, "blocking": blocking, "hog": hog, "io_hog": ioHog,
 		"echo_server": echoServer, "tcp_echo": echoClient, "http_server": httpServer,
 		"binary_trees": trees, "graph": graph,
 	}[os.Args[1]]
