@@ -122,6 +122,27 @@ func withEnvironment<Result>(
       ])
   }
 
+  @Test(arguments: [
+    ("1ms", 1_000_000), ("1500ms", 1_500_000_000), ("60s", 60_000_000_000), ("2m", 120_000_000_000),
+    ("24h", 86_400_000_000_000), ("off", 0),
+  ]) func readsTimeOfShelving(text: String, nanoseconds: Int64) {
+    let (knobs, reports) = parse("APUS_SHELVE=" + text)
+    #expect(knobs.shelving == nanoseconds && reports == [])
+  }
+
+  @Test(arguments: [
+    "0", "60", "0ms", "ms", "25h", "1.5s", "-1s", "1us", "99999999999999999999s", "18446744073709551615h",
+  ])
+  func refusesTimeOfShelving(text: String) {
+    let (knobs, reports) = parse("APUS_SHELVE=" + text)
+    #expect(knobs.shelving == 0)
+    #expect(
+      reports == [
+        "apus: APUS_SHELVE=\"\(text)\" is neither \"off\" nor a time from 1ms to 24h (a whole number followed by ms, s, m or "
+          + "h); ignored\n"
+      ])
+  }
+
   @Test func keepsTracePath() {
     withEnvironment(["APUS_TRACE=/a b"]) { environment in
       #expect(Knobs(environment: environment).tracePath.map { String(cString: $0) } == "/a b")

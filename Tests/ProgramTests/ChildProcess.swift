@@ -83,7 +83,7 @@ func run(
 /// stays: the whole suite is meant to run under different values of it.
 func inheritedEnvironment(_ changes: [String: String] = [:]) -> [String: String] {
   var environment = ProcessInfo.processInfo.environment
-  for key in ["GODEBUG", "GOTRACEBACK", "APUS_STACK", "APUS_TRACE"] { environment[key] = nil }
+  for key in ["GODEBUG", "GOTRACEBACK", "APUS_SHELVE", "APUS_STACK", "APUS_TRACE"] { environment[key] = nil }
   return environment.merging(changes) { $1 }
 }
 

@@ -161,7 +161,7 @@ extension Programs {
     func statisticsAgree(processors: Int) throws {
       let result = try faults(["statistics", "100"], processors: processors)
       #expect(result.status == 0, "\(result)")
-      #expect(result.output == "101 4 true\ntrue true true\ntrue\n", "\(result)")
+      #expect(result.output == "101 3 true\ntrue true true\ntrue\n", "\(result)")
     }
 
     @Test(arguments: [
@@ -188,7 +188,7 @@ extension Programs {
       #expect(result.errorLines.count == (scenario == "overflow" ? 2 : 1), "\(result)")
     }
 
-    @Test(arguments: [("single", 1), ("all", 5), ("system", 9)])
+    @Test(arguments: [("single", 1), ("all", 5), ("system", 8)])
     func tracebackDecidesWhoIsShown(traceback: (level: String, count: Int)) throws {
       let result = try faults(["panic-with-others"], processors: 2, ["GOTRACEBACK": traceback.level])
       #expect(result.status == 2, "\(result)")

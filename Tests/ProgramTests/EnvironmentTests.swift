@@ -40,6 +40,11 @@ extension Programs {
       #expect(try hello(["APUS_STACK": value]).errors == "")
     }
 
+    @Test(arguments: ["60", "0s", "-1s", "25h", "soon"])
+    func badTimesOfShelvingAreReported(value: String) throws {
+      expectOneComplaint(try hello(["APUS_SHELVE": value]), naming: "APUS_SHELVE")
+    }
+
     @Test func bootTraceShowsEveryStepInOrder() throws {
       let result = try hello(["GODEBUG": "boottrace=1"])
       let steps = result.errorLines.compactMap { BootStep($0) }

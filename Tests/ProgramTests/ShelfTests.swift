@@ -3,10 +3,10 @@ import Testing
 
 /// Runs a scenario in which stacks are kept elsewhere after a few milliseconds, or as `shelve` says.
 private func shelf(
-  _ arguments: [String], processors: Int = 2, shelve: Int? = 5, _ changes: [String: String] = [:]
+  _ arguments: [String], processors: Int = 2, shelve: String? = "5ms", _ changes: [String: String] = [:]
 ) throws -> ProgramResult {
   var environment = inheritedEnvironment(["GOMAXPROCS": "\(processors)"].merging(changes) { $1 })
-  if let shelve { environment["GODEBUG"] = "shelve=\(shelve)" }
+  environment["APUS_SHELVE"] = shelve
   return try run(product("apus-shelf"), arguments, environment: environment, timeout: .seconds(60))
 }
 
@@ -39,7 +39,7 @@ extension Programs {
 
     @Test(arguments: [1, 2, 8])
     func nothingIsLostThatThreadsWriteAtAnyMoment(processors: Int) throws {
-      let result = try shelf(["write-always", "2000"], processors: processors, shelve: 1)
+      let result = try shelf(["write-always", "2000"], processors: processors, shelve: "1ms")
       #expect(result.output == "lost 0 taken true faults true\n", "\(result)")
     }
 
@@ -83,11 +83,17 @@ extension Programs {
       #expect(result.output == "taken 0 wrong 0\n", "\(result)")
     }
 
-    /// And so without the knob, where so few wait for so short a time.
-    @Test(arguments: [0, nil])
-    func nothingIsTakenUnasked(shelve: Int?) throws {
-      let result = try shelf(["wait", "200"], shelve: shelve)
-      #expect(result.output == "taken 0 wrong 0\n", "\(result)")
+    /// Nor is there a goroutine for it.
+    @Test(arguments: ["off", nil])
+    func nothingIsTakenUnasked(shelve: String?) throws {
+      let result = try shelf(["wait", "200"], shelve: shelve, ["GOTRACEBACK": "system"])
+      #expect(result.output == "taken 0 helpers 0 wrong 0\n", "\(result)")
+    }
+
+    @Test func aCallAsksForIt() throws {
+      let result = try shelf(["call", "100"], shelve: nil, ["GOTRACEBACK": "system"])
+      #expect(result.output == "false false true true helpers 1 wrong 0\n", "\(result)")
+      #expect(result.errorLines.count == 1, "\(result)")
     }
 
     @Test func anIdleProcessComesToRest() throws {

@@ -31,54 +31,54 @@ extension Programs {
   /// Dumps of a program with a goroutine for each kind of waiting, and reports that a signal asks for.
   @Suite struct Waits {
     private static let waiting = """
-      goroutine 7 [chan receive]
+      goroutine 6 [chan receive]
         apus_faults.receive(_:) Waits.swift:23
         created by apus_faults.startWaits(_:) in 1 Waits.swift:100
-      goroutine 8 [chan send]
+      goroutine 7 [chan send]
         apus_faults.send(_:) Waits.swift:29
         created by apus_faults.startWaits(_:) in 1 Waits.swift:101
-      goroutine 9 [select]
+      goroutine 8 [select]
         apus_faults.selectTwo(_:) Waits.swift:35
         created by apus_faults.startWaits(_:) in 1 Waits.swift:102
-      goroutine 10 [select (no cases)]
+      goroutine 9 [select (no cases)]
         created by apus_faults.startWaits(_:) in 1 Waits.swift:103
-      goroutine 11 [sleep]
+      goroutine 10 [sleep]
         apus_faults.sleepLong(_:) Waits.swift:41
         created by apus_faults.startWaits(_:) in 1 Waits.swift:104
-      goroutine 12 [sync.Cond.Wait]
+      goroutine 11 [sync.Cond.Wait]
         apus_faults.waitForCondition(_:) Waits.swift:71
         created by apus_faults.startWaits(_:) in 1 Waits.swift:105
-      goroutine 13 [sync.WaitGroup.Wait]
+      goroutine 12 [sync.WaitGroup.Wait]
         apus_faults.waitForGroup(_:) Waits.swift:65
         created by apus_faults.startWaits(_:) in 1 Waits.swift:106
-      goroutine 14 [semacquire]
+      goroutine 13 [semacquire]
         apus_faults.acquire(_:) Waits.swift:77
         created by apus_faults.startWaits(_:) in 1 Waits.swift:107
-      goroutine 15 [chan receive, locked to thread]
+      goroutine 14 [chan receive, locked to thread]
         apus_faults.receiveLocked(_:) Waits.swift:84
         created by apus_faults.startWaits(_:) in 1 Waits.swift:108
-      goroutine 16 [sync.WaitGroup.Wait]
+      goroutine 15 [sync.WaitGroup.Wait]
         apus_faults.startChild(_:) Waits.swift:91
         created by apus_faults.startWaits(_:) in 1 Waits.swift:109
+      goroutine 16 [chan receive]
+        apus_faults.receive(_:) Waits.swift:23
+        created by apus_faults.startChild(_:) in 15 Waits.swift:90
       goroutine 17 [chan receive]
         apus_faults.receive(_:) Waits.swift:23
-        created by apus_faults.startChild(_:) in 16 Waits.swift:90
+        created by apus_faults.startWaits(_:) in 1 Waits.swift:111
       goroutine 18 [chan receive]
         apus_faults.receive(_:) Waits.swift:23
-        created by apus_faults.startWaits(_:) in 1 Waits.swift:111
+        created by apus_faults.startWaits(_:) in 1 Waits.swift:112
       goroutine 19 [chan receive]
         apus_faults.receive(_:) Waits.swift:23
-        created by apus_faults.startWaits(_:) in 1 Waits.swift:112
-      goroutine 20 [chan receive]
-        apus_faults.receive(_:) Waits.swift:23
         created by apus_faults.startWaits(_:) in 1 Waits.swift:113
-      goroutine 21 [sync.Mutex.Lock]
+      goroutine 20 [sync.Mutex.Lock]
         apus_faults.lockMutex(_:) Waits.swift:47
         created by apus_faults.startWaits(_:) in 1 Waits.swift:115
-      goroutine 22 [sync.RWMutex.RLock]
+      goroutine 21 [sync.RWMutex.RLock]
         apus_faults.lockForReading(_:) Waits.swift:53
         created by apus_faults.startWaits(_:) in 1 Waits.swift:116
-      goroutine 23 [sync.RWMutex.Lock]
+      goroutine 22 [sync.RWMutex.Lock]
         apus_faults.lockForWriting(_:) Waits.swift:59
         created by apus_faults.startWaits(_:) in 1 Waits.swift:117
       """

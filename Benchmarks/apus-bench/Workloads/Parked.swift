@@ -1,5 +1,4 @@
 import Apus
-import ApusRuntime
 import Glibc
 
 import struct Synchronization.Atomic
@@ -13,7 +12,7 @@ func parked(_ options: Options) {
 /// The same after the goroutines have waited for long, so that their stacks are kept elsewhere. `page_tables_per_task` is
 /// the part that the process's resident memory does not show.
 func parkedLong(_ options: Options) {
-  Shelver.force(after: 50_000_000)
+  Runtime.shelveStacks(afterWaiting: .milliseconds(50))
   park("parked_long", options) {
     // Until the memory has not become less for a second.
     var least = Int.max

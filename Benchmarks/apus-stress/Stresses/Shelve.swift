@@ -1,5 +1,4 @@
 import Apus
-import ApusRuntime
 import Glibc
 
 import struct Synchronization.Atomic
@@ -8,7 +7,7 @@ import struct Synchronization.Atomic
 /// threads that the runtime does not know among them, add to the counters, read them and wake the goroutines at any
 /// moment. No addition is lost.
 @Sendable func shelve(_ run: StressRun) {
-  Shelver.force(after: 1_000_000)
+  Runtime.shelveStacks(afterWaiting: .milliseconds(1))
   let procs = Runtime.maxProcs
   let owners = Owners(48)
   let foreign = WaitGroup()

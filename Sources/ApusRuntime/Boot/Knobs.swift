@@ -46,9 +46,6 @@ package struct Knobs {
   package private(set) var gcstoptheworld: Int32 = 0
   /// heapcheck: the managed heap checks itself.
   package private(set) var heapcheck: Int32 = 0
-  /// shelve: for how many milliseconds a goroutine waits before its stack is kept elsewhere (`Shelver`); 0 for never, -1
-  /// when it is not set.
-  package private(set) var shelve: Int32 = -1
   /// attach: other processes of the user may look into this one (`AttachSession`).
   package private(set) var attach: Int32 = 1
   /// seed: of the runtime's random choices; nil for AT_RANDOM's.
@@ -60,6 +57,8 @@ package struct Knobs {
   package private(set) var maxProcs = 0
   /// APUS_STACK, bytes of a goroutine's stack, not rounded; 0 when it is not set.
   package private(set) var stackSize = 0
+  /// APUS_SHELVE: for how many nanoseconds a goroutine waits before its stack is kept elsewhere (`Shelver`); 0 for ever.
+  package internal(set) var shelving: Int64 = 0
   /// GOGC: by how many per cent the managed heap may grow between two collections; -1 for off.
   package internal(set) var gcPercent = 100
   /// GOMEMLIMIT: how many bytes the process should have in memory; `Int.max` when it is not set, or off.
@@ -79,6 +78,7 @@ package struct Knobs {
     if let text = Self.value("GOTRACEBACK", environment) { parseTraceback(text, report) }
     if let text = Self.value("GOMAXPROCS", environment) { parseMaxProcs(text, report) }
     if let text = Self.value("APUS_STACK", environment) { parseStackSize(text, report) }
+    if let text = Self.value("APUS_SHELVE", environment) { parseShelving(text, report) }
     if let text = Self.value("GOGC", environment) { parsePercent(text, report) }
     if let text = Self.value("GOMEMLIMIT", environment) { parseMemoryLimit(text, report) }
     if let path = ProcessEnvironment.value(of: "APUS_TRACE", in: environment), path[0] != 0 { tracePath = path }
@@ -199,8 +199,6 @@ package struct Knobs {
       body(&gcstoptheworld)
     } else if key.equals("heapcheck") {
       body(&heapcheck)
-    } else if key.equals("shelve") {
-      body(&shelve)
     } else if key.equals("attach") {
       body(&attach)
     } else {

@@ -34,7 +34,7 @@ enum MainGoroutine {
     trace.step("forcegchelper", "collects after \(period) s without a collection")
     // Main gives way here, and must come back on its own thread. So no other one runs goroutines yet; or it has joined late,
     // and is still locked to its thread.
-    Shelver.start()
+    Shelver.startIfAsked()
     HeapService.enable()
     trace.step("gcenable", "bgsweep and bgscavenge run, collections are enabled")
     if joinedLate { LockedThread.unlockCurrent() }

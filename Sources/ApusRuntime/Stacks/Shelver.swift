@@ -5,21 +5,24 @@ import Synchronization
 ///
 /// ## When
 ///
-/// sysmon asks for a pass every minute; a goroutine of the runtime's makes it. It looks at all records twice, so to speak:
-/// a goroutine that waits, and was seen waiting at the pass before (`G.wasSeenWaiting`), has waited for a minute. What parks,
-/// or makes ready, forgets that the goroutine was seen: it lies in the word of the reason, which both store anyway.
+/// Only where the program asks for it, by APUS_SHELVE or by a call: a system call that foreign code makes with a pointer into
+/// a stack that is away fails. Before that there is neither the goroutine nor the table of words, and sysmon looks at one
+/// word.
+///
+/// With a period of a minute sysmon asks for a pass every minute; a goroutine of the runtime's makes it. It looks at all
+/// records twice, so to speak: a goroutine that waits, and was seen waiting at the pass before (`G.wasSeenWaiting`), has
+/// waited for a minute. What parks, or makes ready, forgets that the goroutine was seen: it lies in the word of the reason,
+/// which both store anyway.
 ///
 /// To take a stack and bring it back costs about 15 µs. A hundred thousand goroutines that all wake once a minute, each just
 /// after its stack was taken, would so lose 2.5 percent of a processor; that is the worst case. Go shrinks a stack at a
-/// collection, two minutes after the last at the latest. Where fewer than a thousand goroutines live there are no more
-/// than 4 MB to be had, and nothing is done. `GODEBUG=shelve=MS` sets another time, and takes this minimum and the limit of
-/// a kilobyte away.
+/// collection, two minutes after the last at the latest.
 ///
 /// The pass pauses nine times as long as it works, and holds a P for a quarter of a millisecond at most.
 ///
 /// ## Which
 ///
-/// Goroutines of the program but the first, which keep no thread, with at most a kilobyte in use. Whoever is in the kernel
+/// Goroutines of the program but the first, which keep no thread, with at most three kilobytes in use. Whoever is in the kernel
 /// does not wait but runs.
 ///
 /// ## How it is claimed
@@ -42,10 +45,16 @@ import Synchronization
 /// takes its stack, the world stands still once: who was about to leave its stack has left it. Nobody marks a goroutine but
 /// the shelver, so one that has waited anew meanwhile is not mistaken for the one that was seen.
 package struct Shelver: ~Copyable {
+  private enum State: UInt8 { case off, on, impossible }
+
   private let work = SemaphoreRoot(0)
-  /// How many nanoseconds a goroutine waits at least; and whether somebody has asked for it, and wants no minimum.
-  private let period = Atomic<Int64>(60_000_000_000)
-  private let isForced = Atomic<Bool>(false)
+  /// Held by whoever starts it, or sets another period.
+  private let entry = SemaphoreRoot(1)
+  private let state = Atomic<UInt8>(State.off.rawValue)
+  /// A period beyond the bounds was complained about.
+  private let hasComplained = Atomic<Bool>(false)
+  /// How many nanoseconds a goroutine waits at least.
+  private let period = Atomic<Int64>(0)
   /// When the next pass is due; `Int64.max` during one, and where there is none.
   private let due = Atomic<Int64>(Int64.max)
   /// Whether the last pass has left something to do, and how many goroutines had begun to run then.
@@ -57,9 +66,6 @@ package struct Shelver: ~Copyable {
 
   init() {}
 
-  private static var standardMinimum: Int { 1000 }
-  /// The most bytes in use: with more there is little to be had.
-  private static var standardLimit: UInt { 1024 }
   /// How many stacks are taken at once: whoever runs one of the goroutines waits meanwhile.
   private static var batch: Int { 16 }
   /// How much longer than the work the pauses are.
@@ -69,27 +75,55 @@ package struct Shelver: ~Copyable {
     withUnsafeMutablePointer(to: &sched.pointee.shelver) { $0 }
   }
 
-  private static var isForced: Bool { shelver.pointee.isForced.load(ordering: .relaxed) }
-  private static var isWorthwhile: Bool { isForced || GoroutineRegistry.liveCount >= standardMinimum }
+  static var isOn: Bool { shelver.pointee.state.load(ordering: .relaxed) == State.on.rawValue }
 
-  /// Starts the goroutine, where stacks are to be kept elsewhere and the kernel can do it. Called on goroutine 1: in another
-  /// program's process there is none, and the faults are the program's.
-  static func start() {
-    if sched.pointee.knobs.shelve == 0 || !ThreadBarrier.isAvailable { return }
-    if apus_shelf_open(sched.pointee.facts.pageSize) != 0 || !shelver.pointee.records.reserve() { return }
-    if sched.pointee.knobs.shelve > 0 { force(after: Int64(sched.pointee.knobs.shelve) * 1_000_000) }
-    SystemGoroutine.start { Shelver.run() }
-    setDue()
+  /// Does what APUS_SHELVE asks for. On goroutine 1, before `main`.
+  static func startIfAsked() {
+    let period = sched.pointee.knobs.shelving
+    if period == 0 || start(after: period) { return }
+    BootMessage.report { $0.add("APUS_SHELVE: this system cannot do it (Linux 6.13 can, with a /proc); ignored") }
   }
 
-  /// Has stacks taken after so many nanoseconds, however few and large they are; from the next pass on.
-  package static func force(after period: Int64) {
-    shelver.pointee.period.store(period, ordering: .relaxed)
-    shelver.pointee.isForced.store(true, ordering: .relaxed)
-    // During a pass there is no due moment, and there never is where the goroutine was not started.
-    let due = shelver.pointee.due.load(ordering: .relaxed)
-    if due == Int64.max { return }
-    _ = shelver.pointee.due.compareExchange(expected: due, desired: Clock.nanotime() &+ period, ordering: .relaxed)
+  /// Has stacks taken when their goroutines have waited for `period` nanoseconds, from the next pass on. False, with nothing
+  /// changed, for a period beyond the bounds, which is reported the first time; where the kernel cannot do it; and in another
+  /// program's process, whose faults are its own.
+  package static func start(after period: Int64) -> Bool {
+    LazyStart.ensure()
+    if period < Knobs.shortestShelving || period > Knobs.longestShelving {
+      if !shelver.pointee.hasComplained.exchange(true, ordering: .relaxed) {
+        BootMessage.report { $0.add("stacks cannot be shelved after less than 1 ms or more than 24 h; ignored") }
+      }
+      return false
+    }
+    shelver.pointee.entry.acquire(1, .shelfWait)
+    defer { shelver.pointee.entry.release() }
+    if shelver.pointee.state.load(ordering: .relaxed) == State.off.rawValue {
+      shelver.pointee.period.store(period, ordering: .relaxed)
+      prepare()
+    } else if isOn {
+      shelver.pointee.period.store(period, ordering: .relaxed)
+      // During a pass there is no due moment; it sets the next.
+      let due = shelver.pointee.due.load(ordering: .relaxed)
+      if due != Int64.max {
+        _ = shelver.pointee.due.compareExchange(expected: due, desired: Clock.nanotime() &+ period, ordering: .relaxed)
+      }
+    }
+    return isOn
+  }
+
+  /// Makes what is needed, and starts the goroutine.
+  private static func prepare() {
+    guard apus_get_initial_sp() != 0, ThreadBarrier.isAvailable,
+      apus_shelf_open(sched.pointee.facts.pageSize) == 0, shelver.pointee.records.reserve()
+    else {
+      shelver.pointee.state.store(State.impossible.rawValue, ordering: .relaxed)
+      return
+    }
+    let m = acquireM()
+    StackPools.shelve(on: m) { shelver.pointee.state.store(State.on.rawValue, ordering: .relaxed) }
+    releaseM(m)
+    SystemGoroutine.start { Shelver.run() }
+    setDue()
   }
 
   private static func setDue() {
@@ -108,16 +142,18 @@ package struct Shelver: ~Copyable {
 
   /// When sysmon has to come back for a pass though all Ps are idle: once nothing is left to do, never.
   static var nextPass: Int64 {
+    let due = shelver.pointee.due.load(ordering: .relaxed)
+    if due == Int64.max { return due }
     let isPending =
       shelver.pointee.isPending.load(ordering: .relaxed)
       || WaitScan.countSwitches() != shelver.pointee.switches.load(ordering: .relaxed)
-    return isPending && isWorthwhile ? shelver.pointee.due.load(ordering: .relaxed) : Int64.max
+    return isPending ? due : Int64.max
   }
 
   private static func run() {
     while true {
       shelver.pointee.work.acquire(1, .shelfWait)
-      let found = isWorthwhile && apus_shelf_is_guarded() && pass()
+      let found = apus_shelf_is_guarded() && pass()
       shelver.pointee.records.collect()
       shelver.pointee.isPending.store(found, ordering: .relaxed)
       shelver.pointee.switches.store(WaitScan.countSwitches(), ordering: .relaxed)
@@ -169,7 +205,7 @@ package struct Shelver: ~Copyable {
 
   private static func isSmall(_ g: GRef) -> Bool {
     let (sp, top) = (g.peekStackPointer, g.peekStackTop)
-    return sp < top && top - sp <= (isForced ? UInt(APUS_SHELF_LIMIT) : standardLimit)
+    return sp < top && top - sp <= UInt(APUS_SHELF_LIMIT)
   }
 
   /// Claims the goroutines of a batch and takes their stacks; true if there was one to be taken.

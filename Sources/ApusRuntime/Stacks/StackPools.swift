@@ -77,6 +77,15 @@ public struct StackPools: ~Copyable {
     drain(&cache, keeping: 0, on: currentM())
   }
 
+  /// Has all stacks kept elsewhere when it is time to, those of reservations to come too: `mark` is called under the lock
+  /// under which those are made, and has to see to it that they know.
+  static func shelve(on m: MRef, _ mark: () -> Void) {
+    pools.pointee.lock.lock(m)
+    mark()
+    for index in 0..<StackSize.orders.count { pools.pointee.regions[index].shelve() }
+    pools.pointee.lock.unlock(m)
+  }
+
   private static func refill(_ cache: inout StackCache, on m: MRef) {
     pools.pointee.lock.lock(m)
     for _ in 0..<(StackCache.capacity / 2) { cache.push(take(cache.order, on: m)) }

@@ -58,14 +58,18 @@ struct StackRegion {
         capacity = slots
         // One touched page a goroutine is the point; a huge page would be 512 of them.
         _ = apus_madvise(address, slots * slotSize, APUS_MADV_NOHUGEPAGE)
-        // If it fails, its stacks stay where they are.
-        _ = apus_shelf_add_region(base, UInt(slotSize), UInt(slots))
+        if Shelver.isOn { shelve() }
         return
       }
       // RLIMIT_AS, or another tenant of the address space: take less.
       size /= 2
       if size < slotSize { FatalReport.fatalError("runtime: cannot reserve address space for goroutine stacks") }
     }
+  }
+
+  /// Has its stacks kept elsewhere when it is time to. If it fails, they stay where they are. Under the pools' lock.
+  func shelve() {
+    if base != 0 { _ = apus_shelf_add_region(base, UInt(slotSize), UInt(capacity)) }
   }
 
   private func installGuards(from start: UInt, count: Int) {

@@ -20,8 +20,8 @@ enum {
 
 /// How many stacks are taken or brought back at once at the most.
 #define APUS_SHELF_BATCH 32
-/// The most bytes in use that a stack may have to be taken: they lie in one page.
-#define APUS_SHELF_LIMIT 4096
+/// The most bytes in use that a stack may have to be taken: they lie in one page, and with more there is little to be had.
+#define APUS_SHELF_LIMIT 3072
 
 /// What was in use of a stack: `size` bytes follow, from `sp` up to the stack's top. Aligned by 64.
 typedef struct apus_shelf_record {

@@ -115,7 +115,11 @@ func executeStack() {
 /// With another handler in place of the runtime's nothing is taken.
 func replaceHandler(_ milliseconds: Int) {
   signal(SIGSEGV) { _ in _exit(1) }
-  waitWithoutShelf(milliseconds)
+  let sleepers = Sleepers(100)
+  sleepers.start()
+  Goroutine.sleep(for: .milliseconds(milliseconds))
+  let taken = apus_shelf_taken()
+  print("taken \(taken) wrong \(sleepers.wake())")
 }
 
 func waitWithoutShelf(_ milliseconds: Int) {
@@ -123,7 +127,29 @@ func waitWithoutShelf(_ milliseconds: Int) {
   sleepers.start()
   Goroutine.sleep(for: .milliseconds(milliseconds))
   let taken = apus_shelf_taken()
-  print("taken \(taken) wrong \(sleepers.wake())")
+  print("taken \(taken) helpers \(countHelpers()) wrong \(sleepers.wake())")
+}
+
+/// How many goroutines of the runtime's take stacks: with GOTRACEBACK=system a dump has them.
+private func countHelpers() -> Int {
+  Runtime.dump(all: true).split(separator: "\n").filter { $0.contains("[stack shelf wait") }.count
+}
+
+/// Nothing is done before a call asks for it, and nothing after one that asks for what cannot be.
+func askForShelf(_ count: Int) {
+  let sleepers = Sleepers(count)
+  sleepers.start()
+  let refusals = [Duration.zero, .seconds(86401)].map { Runtime.shelveStacks(afterWaiting: $0) }
+  let isStarted = Runtime.shelveStacks(afterWaiting: .seconds(3600))
+  let isChanged = Runtime.shelveStacks(afterWaiting: .milliseconds(2))
+  awaitShelved(count)
+  // It may sleep between two batches.
+  var helpers = countHelpers()
+  while helpers == 0 {
+    Goroutine.sleep(for: .milliseconds(1))
+    helpers = countHelpers()
+  }
+  print("\(refusals[0]) \(refusals[1]) \(isStarted) \(isChanged) helpers \(helpers) wrong \(sleepers.wake())")
 }
 
 /// How often the threads of the process have gone to sleep.

@@ -1,5 +1,5 @@
 // Programs whose goroutines wait for so long that their stacks are kept elsewhere: one scenario a run, named by the first
-// argument, with the number of goroutines behind it. `GODEBUG=shelve=MS` makes it happen soon. The tests start them as
+// argument, with the number of goroutines behind it. `APUS_SHELVE` makes it happen soon. The tests start them as
 // processes of their own and read what is left.
 import Apus
 import Glibc
@@ -21,6 +21,7 @@ case "fork": forkBeside()
 case "execute": executeStack()
 case "handler": replaceHandler(count)
 case "rest": comeToRest(count)
+case "call": askForShelf(count)
 case "wait": waitWithoutShelf(count)
 default:
   print("unknown scenario: \(scenario)")
