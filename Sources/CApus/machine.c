@@ -184,7 +184,10 @@ int apus_open_write(const char *path) {
 }
 
 int64_t apus_read(int fd, void *bytes, size_t count) {
-  ssize_t r = read(fd, bytes, count);
+  ssize_t r;
+  int refusals = 0;
+  do r = read(fd, bytes, count);
+  while (r < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   return r < 0 ? -errno : r;
 }
 

@@ -281,33 +281,32 @@ int apus_get_option(int fd, apus_option option) {
   return getsockopt(fd, options[option].level, options[option].name, &value, &length) < 0 ? -errno : value;
 }
 
-/// Whether a call that has failed is to be made again: the kernel was given memory on a stack that was kept elsewhere
-/// (shelf.c), and is no more.
-static bool is_worth_repeating(const void *bytes, size_t count) {
-  return errno == EFAULT && apus_shelf_restore_range(bytes, count);
+static apus_shelf_presence restore_all(const apus_vector *vectors, int count) {
+  apus_shelf_presence found = APUS_SHELF_NO_STACK;
+  for (int i = 0; i < count; i++) {
+    apus_shelf_presence here = apus_shelf_restore_range(vectors[i].base, vectors[i].count);
+    if (here > found) found = here;
+  }
+  return found;
 }
 
-static bool restore_all(const apus_vector *vectors, int count) {
-  bool was_away = false;
-  for (int i = 0; i < count; i++) was_away |= apus_shelf_restore_range(vectors[i].base, vectors[i].count);
-  return was_away;
-}
-
-static bool are_worth_repeating(const apus_vector *vectors, int count) {
-  return errno == EFAULT && restore_all(vectors, count);
+static bool are_worth_repeating(const apus_vector *vectors, int count, int *refusals) {
+  return errno == EFAULT && apus_shelf_call_again(restore_all(vectors, count), refusals);
 }
 
 int64_t apus_receive(int fd, void *bytes, size_t count) {
   long result;
+  int refusals = 0;
   do result = syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL);
-  while (result < 0 && is_worth_repeating(bytes, count));
+  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   return outcome(result);
 }
 
 int64_t apus_send(int fd, const void *bytes, size_t count) {
   long result;
+  int refusals = 0;
   do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
-  while (result < 0 && is_worth_repeating(bytes, count));
+  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   return outcome(result);
 }
 
@@ -316,7 +315,10 @@ int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from)
   socklen_t length = sizeof storage;
   // Before the call: a datagram that does not find its place is gone.
   (void)apus_shelf_restore_range(bytes, count);
-  long result = syscall(SYS_recvfrom, fd, bytes, count, 0, &storage, &length);
+  long result;
+  int refusals = 0;
+  do result = syscall(SYS_recvfrom, fd, bytes, count, 0, &storage, &length);
+  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   if (result < 0) return -errno;
   from_kernel(&storage, length, from);
   return result;
@@ -326,29 +328,36 @@ int64_t apus_send_to(int fd, const void *bytes, size_t count, const apus_address
   struct sockaddr_storage storage;
   socklen_t length = to_kernel(to, &storage);
   long result;
+  int refusals = 0;
   do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, &storage, length);
-  while (result < 0 && is_worth_repeating(bytes, count));
+  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   return outcome(result);
 }
 
 int64_t apus_receive_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
   (void)restore_all(vectors, count);
-  return outcome(syscall(SYS_recvmsg, fd, &message, 0));
+  long result;
+  int refusals = 0;
+  do result = syscall(SYS_recvmsg, fd, &message, 0);
+  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
+  return outcome(result);
 }
 
 int64_t apus_send_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
   long result;
+  int refusals = 0;
   do result = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL);
-  while (result < 0 && are_worth_repeating(vectors, count));
+  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
   return outcome(result);
 }
 
 int64_t apus_read_vectors(int fd, const apus_vector *vectors, int count) {
   long result;
+  int refusals = 0;
   do result = syscall(SYS_readv, fd, vectors, count);
-  while (result < 0 && are_worth_repeating(vectors, count));
+  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
   return outcome(result);
 }
 
@@ -359,8 +368,9 @@ static __thread volatile sig_atomic_t is_writing __attribute__((tls_model("initi
 int64_t apus_write_guarded(int fd, const void *bytes, size_t count) {
   is_writing = 1;
   long result;
+  int refusals = 0;
   do result = syscall(SYS_write, fd, bytes, count);
-  while (result < 0 && is_worth_repeating(bytes, count));
+  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
   is_writing = 0;
   return outcome(result);
 }
@@ -368,8 +378,9 @@ int64_t apus_write_guarded(int fd, const void *bytes, size_t count) {
 int64_t apus_write_vectors(int fd, const apus_vector *vectors, int count) {
   is_writing = 1;
   long result;
+  int refusals = 0;
   do result = syscall(SYS_writev, fd, vectors, count);
-  while (result < 0 && are_worth_repeating(vectors, count));
+  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
   is_writing = 0;
   return outcome(result);
 }

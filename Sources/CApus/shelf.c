@@ -2,14 +2,22 @@
 // the kernel and takes no lock. Who has a stack in hand says so in the stack's word.
 //
 // Other threads may touch a stack at any moment, by a pointer that they were given: what they write is not lost, and
-// what they read is what is there. So there is no moment at which a page is accessible and does not have its content: while
-// it is copied and guarded, and while the guard is taken away and it is filled, the page is in a mapping of its own that
-// nobody may access. (To install a guard is two steps in the kernel, too: it drops the page first, and who reads it then
-// reads zeros.) Whoever meets it faults, and waits in the handler until the word says that it is over. The content goes by
-// way of /proc/self/mem, for which the protection does not count.
+// what they read is what is there. So a page is not accessible while it does not have its content: while it is copied and
+// guarded, and while the guard is taken away and it is filled, the page is in a mapping of its own that nobody may access.
+// (To install a guard is two steps in the kernel, too: it drops the page first, and who reads it then reads zeros.) Whoever
+// meets it faults, and waits in the handler until the word says that it is over. The content goes by way of
+// /proc/self/mem, for which the protection does not count. There is one exception: where the kernel has neither a mapping
+// nor a descriptor left when a stack comes back, its page is opened first and filled then (`put_back`). The goroutine has to
+// go on; who touches its stack between the two steps reads zeros, or loses what it writes.
+//
+// Whoever has a stack in hand (TAKING, RESTORING) takes no signal meanwhile, and waits for nobody: those who meet it wait
+// for that thread, some in handlers, some with the scheduler's promise that they cannot be stopped. The handler of the
+// preemption signal would stop it with the world, which would then wait for those; and any handler that touches the same
+// stack would wait for its own thread.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,6 +72,17 @@ static int open_memory(void) { return (int)syscall(SYS_openat, AT_FDCWD, "/proc/
 static bool read_bytes(int file, uintptr_t from, void *bytes, size_t size) {
   return syscall(SYS_pread64, file, bytes, size, from) == (long)size;
 }
+
+uint64_t apus_shelf_hold_signals(void) {
+  // But those by which a thread tells of its own faults: the kernel kills who has them blocked.
+  uint64_t mask = ~(apus_signal_bit(SIGSEGV) | apus_signal_bit(SIGBUS) | apus_signal_bit(SIGILL) |
+                    apus_signal_bit(SIGTRAP) | apus_signal_bit(SIGFPE));
+  uint64_t old = 0;
+  apus_signal_mask_change(SIG_BLOCK, &mask, &old);
+  return old;
+}
+
+void apus_shelf_let_signals(uint64_t mask) { apus_signal_mask_change(SIG_SETMASK, &mask, NULL); }
 
 int apus_shelf_open(size_t size) {
   page_size = size;
@@ -255,8 +274,7 @@ static bool is_in_hand(const uintptr_t *word) {
   return state == APUS_SHELF_TAKING || state == APUS_SHELF_RESTORING;
 }
 
-/// Waits until nobody has the stack in hand. Whoever has it is no thread that waits for the caller: it holds no lock, and
-/// no signal of ours stops it.
+/// Waits until nobody has the stack in hand. The caller has none in hand itself; whoever has it waits for nobody.
 static void wait_for(const uintptr_t *word) {
   for (int i = 0; is_in_hand(word); i++) {
     if (i < 64)
@@ -266,6 +284,17 @@ static void wait_for(const uintptr_t *word) {
   }
 }
 
+/// Claims of the stacks those that are kept, and brings them back; `tops` is in ascending order.
+static void put_back_kept(const uintptr_t *tops, size_t count) {
+  uintptr_t claimed[APUS_SHELF_BATCH];
+  size_t n = 0;
+  uint64_t mask = apus_shelf_hold_signals();
+  for (size_t i = 0; i < count; i++)
+    if (claim(apus_shelf_word(tops[i] - 1))) claimed[n++] = tops[i];
+  if (n > 0) put_back(claimed, n);
+  apus_shelf_let_signals(mask);
+}
+
 void apus_shelf_restore(uintptr_t *tops, size_t count) {
   for (size_t i = 1; i < count; i++) {
     uintptr_t top = tops[i];
@@ -273,35 +302,39 @@ void apus_shelf_restore(uintptr_t *tops, size_t count) {
     for (; j > 0 && tops[j - 1] > top; j--) tops[j] = tops[j - 1];
     tops[j] = top;
   }
-  uintptr_t claimed[APUS_SHELF_BATCH];
-  size_t n = 0;
-  for (size_t i = 0; i < count; i++)
-    if (claim(apus_shelf_word(tops[i] - 1))) claimed[n++] = tops[i];
-  if (n > 0) put_back(claimed, n);
+  put_back_kept(tops, count);
   for (size_t i = 0; i < count; i++) {
     uintptr_t *word = apus_shelf_word(tops[i] - 1);
     // One that the shelver had in hand may be kept now.
     while (apus_shelf_load(word) != APUS_SHELF_NONE) {
-      if (claim(word)) put_back(&tops[i], 1);
+      put_back_kept(&tops[i], 1);
       wait_for(word);
     }
   }
 }
 
-bool apus_shelf_restore_range(const void *address, size_t size) {
-  bool was_away = false;
-  uintptr_t place = (uintptr_t)address, end = place + size;
-  while (place < end) {
-    uintptr_t top;
-    uintptr_t *word = find(place, &top);
-    if (word == NULL) return was_away;
-    if (apus_shelf_load(word) != APUS_SHELF_NONE) {
-      was_away = true;
-      apus_shelf_restore((uintptr_t[]){top}, 1);
-    }
-    place = top;
+apus_shelf_presence apus_shelf_restore_range(const void *address, size_t size) {
+  apus_shelf_presence found = APUS_SHELF_NO_STACK;
+  uintptr_t place = (uintptr_t)address, end = place + size, top;
+  for (uintptr_t *word; place < end && (word = find(place, &top)) != NULL; place = top) {
+    if (found == APUS_SHELF_NO_STACK) found = APUS_SHELF_IS_THERE;
+    if (apus_shelf_load(word) == APUS_SHELF_NONE) continue;
+    found = APUS_SHELF_WAS_AWAY;
+    apus_shelf_restore((uintptr_t[]){top}, 1);
   }
-  return was_away;
+  return found;
+}
+
+bool apus_shelf_call_again(apus_shelf_presence found, int *refusals) {
+  switch (found) {
+  case APUS_SHELF_NO_STACK:
+    return false;
+  case APUS_SHELF_IS_THERE:
+    return (*refusals)++ == 0;
+  case APUS_SHELF_WAS_AWAY:
+    return true;
+  }
+  return false;
 }
 
 bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc) {
@@ -313,6 +346,7 @@ bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc) {
     return true;
   }
   if (address < top - page_size || address == pc) return false;
+  // In the handler all signals are blocked, the preemption signal too (`apus_shelf_hold_signals`).
   if (claim(word)) {
     atomic_fetch_add_explicit(&faults, 1, memory_order_relaxed);
     put_back(&top, 1);

@@ -67,6 +67,12 @@ extension Programs {
       #expect(result.output == "refused true received 8 8 sent 8 wrong 0\n", "\(result)")
     }
 
+    @Test(arguments: [1, 2, 8])
+    func nobodyIsStoppedWithAStackInHand(processors: Int) throws {
+      let result = try shelf(["stop", "300"], processors: processors, shelve: "1ms")
+      #expect(result.output == "lost 0 refused 0\n", "\(result)")
+    }
+
     @Test func aChildOfForkHasThemToo() throws {
       let result = try shelf(["fork"])
       #expect(result.output == "child 0 kept 3 wrong 0\n", "\(result)")

@@ -213,9 +213,11 @@ package struct Shelver: ~Copyable {
     if count == 0 { return false }
     let start = Clock.threadTime()
     let m = acquireM()
+    let mask = apus_shelf_hold_signals()
     let taken = withUnsafeTemporaryAllocation(of: apus_shelf_entry.self, capacity: count) { entries in
       takeClaimed(entries, claim(batch, count, entries))
     }
+    apus_shelf_let_signals(mask)
     releaseM(m)
     Timers.sleep(until: Clock.nanotime() + (Clock.threadTime() - start) * pause)
     return taken > 0

@@ -2,6 +2,7 @@
 #ifndef CAPUS_SHELF_H
 #define CAPUS_SHELF_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,9 +57,27 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count);
 /// Brings back, of the stacks with these tops, those that are kept, and waits for those that others have in hand: all are
 /// where they belong then. `tops` is sorted on the way.
 void apus_shelf_restore(uintptr_t *tops, size_t count);
-/// The same for every stack that `size` bytes at `address` touch; false when none was away. After a system call that was
-/// refused the address.
-bool apus_shelf_restore_range(const void *address, size_t size);
+
+/// What `apus_shelf_restore_range` has found.
+typedef enum apus_shelf_presence {
+  /// Stacks are elsewhere.
+  APUS_SHELF_NO_STACK,
+  /// All are where they belong; maybe since a moment ago, by another thread.
+  APUS_SHELF_IS_THERE,
+  /// There was one that was not, and is now.
+  APUS_SHELF_WAS_AWAY,
+} apus_shelf_presence;
+
+/// The same for every stack that `size` bytes at `address` touch.
+apus_shelf_presence apus_shelf_restore_range(const void *address, size_t size);
+/// Whether a system call that was refused its memory, where this was found, is to be made again. Where all is there
+/// another thread may have brought it back after the refusal; or the address is a bad one, like a stack's guard, and so the
+/// next refusal counts. `refusals` is 0 at first.
+bool apus_shelf_call_again(apus_shelf_presence found, int *refusals);
+/// Has the calling thread take no signal, but those of its own faults, until `apus_shelf_let_signals` is given what this
+/// returns. Around everything between a claim and its end.
+uint64_t apus_shelf_hold_signals(void);
+void apus_shelf_let_signals(uint64_t mask);
 /// Whether a fault at `address`, by the instruction at `pc`, was due to a stack that was away, and is no more.
 bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc);
 
@@ -72,6 +91,12 @@ apus_shelf_record *apus_shelf_take_records(void);
 uint64_t apus_shelf_taken(void);
 uint64_t apus_shelf_restored(void);
 uint64_t apus_shelf_faults(void);
+
+/// Whether the call that has failed for `size` bytes at `address` is to be made again: `errno` is EFAULT, and the memory is on
+/// a stack that was away (`apus_shelf_call_again`).
+static inline bool apus_shelf_is_worth_repeating(const void *address, size_t size, int *refusals) {
+  return errno == EFAULT && apus_shelf_call_again(apus_shelf_restore_range(address, size), refusals);
+}
 
 /// A word of `apus_shelf_word`, by the shelver.
 static inline uintptr_t apus_shelf_load(const uintptr_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }

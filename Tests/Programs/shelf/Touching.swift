@@ -57,7 +57,7 @@ func writeFromOutside(_ count: Int) {
 }
 
 /// Goroutines that own a counter on their stacks, which others add to all the time while they wake and wait again.
-private final class Counters: @unchecked Sendable {
+final class Counters: @unchecked Sendable {
   // Unchecked: see `Sleepers`.
   let counters: UnsafeMutablePointer<UnsafeMutablePointer<Atomic<Int>>?>
   let bells: [Channel<Void>]

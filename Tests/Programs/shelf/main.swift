@@ -21,6 +21,7 @@ case "fork": forkBeside()
 case "execute": executeStack()
 case "handler": replaceHandler(count)
 case "rest": comeToRest(count)
+case "stop": stopMeanwhile(count)
 case "call": askForShelf(count)
 case "wait": waitWithoutShelf(count)
 default:

@@ -1,0 +1,53 @@
+import Apus
+import CApus
+import Glibc
+
+/// The runtime's own calls read into stacks that are away, others touch these, and the world is stopped all the time: nobody
+/// who has a stack in hand is stopped with it, and no call fails.
+func stopMeanwhile(_ rounds: Int) {
+  let size = 8
+  let counters = Counters(size)
+  let shared = Shared()
+  let refusals = Shared()
+  let readers = 4
+  let group = WaitGroup()
+  for reader in 0..<readers {
+    group.go {
+      var ends: [CInt] = [0, 0]
+      socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends)
+      var turn = 0
+      while !shared.isSet.load(ordering: .acquiring) {
+        turn += 1
+        let place = UnsafeMutableRawPointer(counters.counters[turn % size]! + reader)
+        // What is there already, so that nothing changes.
+        var value = 0
+        write(ends[1], &value, 8)
+        let result = turn % 2 == 0 ? apus_read(ends[0], place, 8) : apus_receive(ends[0], place, 8)
+        if result == -Int64(EFAULT) {
+          refusals.count.wrappingAdd(1, ordering: .relaxed)
+          read(ends[0], &value, 8)
+        }
+        if turn % size == 0 { Goroutine.sleep(for: .microseconds(500)) }
+      }
+      close(ends[0])
+      close(ends[1])
+    }
+  }
+  for toucher in readers..<6 {
+    group.go {
+      while !shared.isSet.load(ordering: .acquiring) {
+        for index in 0..<size { counters.counters[index]![toucher].wrappingAdd(1, ordering: .relaxed) }
+        shared.count.wrappingAdd(size, ordering: .relaxed)
+        Goroutine.sleep(for: .microseconds(500))
+      }
+    }
+  }
+  let start = apus_shelf_taken()
+  while apus_shelf_taken() < start + UInt64(rounds * size) { _ = Runtime.dump(all: true) }
+  shared.isSet.store(true, ordering: .releasing)
+  group.wait()
+  for bell in counters.bells { bell.close() }
+  counters.group.wait()
+  let lost = shared.count.load(ordering: .relaxed) - counters.sum.load(ordering: .relaxed)
+  print("lost \(lost) refused \(refusals.count.load(ordering: .relaxed))")
+}
