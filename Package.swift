@@ -113,7 +113,7 @@ let package = Package(
       name: "apus-monitor", dependencies: ["Apus", "CApus", "CStress"], path: "Tests/Programs/monitor",
       swiftSettings: settings),
     .executableTarget(
-      name: "apus-shelf", dependencies: ["Apus", "ApusHeap", "CApus"], path: "Tests/Programs/shelf",
+      name: "apus-shelf", dependencies: ["Apus", "ApusHeap", "CApus", "CStress"], path: "Tests/Programs/shelf",
       swiftSettings: settings),
     .executableTarget(
       name: "async-main", dependencies: ["Apus"], path: "Tests/Programs/async-main", swiftSettings: settings),

@@ -157,6 +157,11 @@ static size_t neighbours(const uintptr_t *tops, size_t count) {
   return n;
 }
 
+/// Makes the page of `top`, on which there is a guard or a part of one, an ordinary page; so far it is empty.
+static void take_guard(uintptr_t top) {
+  while (apus_madvise((void *)(top - page_size), page_size, APUS_MADV_GUARD_REMOVE) != 0) syscall(SYS_sched_yield);
+}
+
 /// One advice for the same part of many stacks. False where the kernel did not do all of it in one call.
 static bool advise_all(const uintptr_t *ranges, size_t count, int advice) {
   uintptr_t sum = 0;
@@ -203,8 +208,14 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
   bool all = advise_all(ranges, closed, APUS_MADV_GUARD_INSTALL);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    if (is_closed[i] && !all)
-      is_closed[i] = apus_madvise((void *)(tops[i] - page_size), page_size, APUS_MADV_GUARD_INSTALL) == 0;
+    if (is_closed[i] && !all &&
+        apus_madvise((void *)(tops[i] - page_size), page_size, APUS_MADV_GUARD_INSTALL) != 0) {
+      // It may have dropped the page before it failed, whether there is a guard by now or not.
+      apus_shelf_record *record = entries[i].record;
+      take_guard(tops[i]);
+      while (!fill(memory, record->sp, bytes_of(record), record->size)) syscall(SYS_sched_yield);
+      is_closed[i] = false;
+    }
     kept += is_closed[i];
   }
   for (size_t i = 0, n; i < count; i += n) {
@@ -235,8 +246,7 @@ static void put_back(const uintptr_t *tops, size_t count) {
     for (size_t j = i; j < i + n; j++) is_closed[j] = closed;
   }
   if (!advise_all(ranges, count, APUS_MADV_GUARD_REMOVE)) {
-    for (size_t i = 0; i < count; i++)
-      while (apus_madvise((void *)ranges[2 * i], page_size, APUS_MADV_GUARD_REMOVE) != 0) syscall(SYS_sched_yield);
+    for (size_t i = 0; i < count; i++) take_guard(tops[i]);
   }
   for (size_t i = 0, n; i < count; i += n) {
     n = neighbours(tops + i, count - i);

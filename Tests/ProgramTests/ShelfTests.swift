@@ -73,6 +73,11 @@ extension Programs {
       #expect(result.output == "lost 0 refused 0\n", "\(result)")
     }
 
+    @Test func nothingIsLostWhereTheKernelFailsHalfway() throws {
+      let result = try shelf(["halfway", "20"], shelve: nil)
+      #expect(result.output == "broken true wrong 0\n", "\(result)")
+    }
+
     @Test func aChildOfForkHasThemToo() throws {
       let result = try shelf(["fork"])
       #expect(result.output == "child 0 kept 3 wrong 0\n", "\(result)")

@@ -78,4 +78,10 @@ void stress_speak(void);
 /// errno where filters are not to be had.
 int stress_refuse_barriers(int is_deadly);
 
+/// From now on every other page that any thread wants guarded (MADV_GUARD_INSTALL) loses its content and is not guarded, as
+/// where the kernel runs out of memory halfway. Negative errno where filters are not to be had.
+int stress_break_guards(void);
+/// How many pages have fared so.
+uint64_t stress_broken_guards(void);
+
 #endif

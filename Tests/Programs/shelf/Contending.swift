@@ -1,5 +1,6 @@
 import Apus
 import CApus
+import CStress
 import Glibc
 
 /// The runtime's own calls read into stacks that are away, others touch these, and the world is stopped all the time: nobody
@@ -50,4 +51,19 @@ func stopMeanwhile(_ rounds: Int) {
   counters.group.wait()
   let lost = shared.count.load(ordering: .relaxed) - counters.sum.load(ordering: .relaxed)
   print("lost \(lost) refused \(refusals.count.load(ordering: .relaxed))")
+}
+
+/// The kernel fails halfway while it takes every other stack: what was on it is there.
+func failHalfway(_ count: Int) {
+  let sleepers = Sleepers(count)
+  Runtime.shelveStacks(afterWaiting: .seconds(3600))
+  sleepers.start()
+  let result = stress_break_guards()
+  if result < 0 {
+    print("no filters: \(result)")
+    return
+  }
+  Runtime.shelveStacks(afterWaiting: .milliseconds(5))
+  while shelved < count { Goroutine.sleep(for: .milliseconds(1)) }
+  print("broken \(stress_broken_guards() > 0) wrong \(sleepers.wake())")
 }

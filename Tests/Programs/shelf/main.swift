@@ -22,6 +22,7 @@ case "execute": executeStack()
 case "handler": replaceHandler(count)
 case "rest": comeToRest(count)
 case "stop": stopMeanwhile(count)
+case "halfway": failHalfway(count)
 case "call": askForShelf(count)
 case "wait": waitWithoutShelf(count)
 default:
