@@ -78,6 +78,11 @@ extension Programs {
       #expect(result.output == "broken true wrong 0\n", "\(result)")
     }
 
+    @Test func aParentMayHaveBlockedTheSignal() throws {
+      let result = try shelf(["masked", "20"])
+      #expect(result.output == "read wrong 0 wrong 0 faults true\n", "\(result)")
+    }
+
     @Test func aChildOfForkHasThemToo() throws {
       let result = try shelf(["fork"])
       #expect(result.output == "child 0 kept 3 wrong 0\n", "\(result)")
@@ -92,6 +97,12 @@ extension Programs {
     @Test func withAnotherHandlerNothingIsTaken() throws {
       let result = try shelf(["handler", "200"])
       #expect(result.output == "taken 0 wrong 0\n", "\(result)")
+    }
+
+    @Test func whenAnotherHandlerComesAllComeBack() throws {
+      let result = try shelf(["handler-later", "100"])
+      #expect(result.output == "more 0 on false wrong 0\n", "\(result)")
+      #expect(result.errorLines.count == 1, "\(result)")
     }
 
     /// Nor is there a goroutine for it.

@@ -121,8 +121,9 @@ enum Boot {
     Metadata.prepare()
     trace.step("itabsinit", "what a print looks up of metadata and conformances: by the template thread, beside main")
     _ = apus_signal_mask_save(&sched.pointee.facts.signalMask)
-    // A parent that has blocked the preemption signal did not mean us.
-    sched.pointee.facts.signalMask &= ~(1 << UInt64(APUS_PREEMPT_SIGNAL - 1))
+    // A parent that has blocked the preemption signal did not mean us. Nor SIGSEGV: the kernel kills a process that faults
+    // while it is blocked, without a report, and where a stack is kept elsewhere a fault is no mistake (`Shelf`).
+    sched.pointee.facts.signalMask &= ~(1 << UInt64(APUS_PREEMPT_SIGNAL - 1) | 1 << 10)
     if mainThread { _ = apus_signal_mask_set(&sched.pointee.facts.signalMask) }
     trace.step("msigsave", "signal mask \(hex(UInt(sched.pointee.facts.signalMask)))")
     trace.step("goargs", environment.agreesWithCommandLine() ? "CommandLine agrees" : "CommandLine differs")

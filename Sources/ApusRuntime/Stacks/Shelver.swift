@@ -153,12 +153,40 @@ package struct Shelver: ~Copyable {
   private static func run() {
     while true {
       shelver.pointee.work.acquire(1, .shelfWait)
-      let found = apus_shelf_is_guarded() && pass()
+      if !apus_shelf_is_guarded() { return giveUp() }
+      let found = pass()
+      // Without a section: it takes no lock, and nobody waits for the records.
       shelver.pointee.records.collect()
       shelver.pointee.isPending.store(found, ordering: .relaxed)
       shelver.pointee.switches.store(WaitScan.countSwitches(), ordering: .relaxed)
       setDue()
     }
+  }
+
+  /// Somebody has put another handler for SIGSEGV in place of ours, which does not know of stacks that are away: all come
+  /// back, and none is taken any more. What is touched between the change and the next pass is that handler's; nobody tells
+  /// of the change.
+  private static func giveUp() {
+    shelver.pointee.state.store(State.impossible.rawValue, ordering: .relaxed)
+    shelver.pointee.isPending.store(false, ordering: .relaxed)
+    withUnsafeTemporaryAllocation(of: UInt.self, capacity: Int(APUS_SHELF_BATCH)) { tops in
+      var count = 0
+      func bringBack() {
+        apus_shelf_restore(tops.baseAddress, count)
+        count = 0
+      }
+      GoroutineRegistry.eachRecord(of: slabs()) { g in
+        // One that has ended and begun again meanwhile has another stack, maybe; to bring back a stack is never wrong.
+        let top = g.peekStackTop
+        if g.pointee.needsCare & G.isShelved == 0 || top == 0 || apus_shelf_peek(top) == nil { return }
+        tops[count] = top
+        count += 1
+        if count == tops.count { bringBack() }
+      }
+      bringBack()
+    }
+    shelver.pointee.records.collect()
+    BootMessage.report { $0.add("there is another handler for SIGSEGV: stacks are not kept elsewhere any more") }
   }
 
   /// Takes the stacks of those that were seen waiting, and marks those that were not; true if there was any.

@@ -67,3 +67,28 @@ func failHalfway(_ count: Int) {
   while shelved < count { Goroutine.sleep(for: .milliseconds(1)) }
   print("broken \(stress_broken_guards() > 0) wrong \(sleepers.wake())")
 }
+
+/// Begins anew with SIGSEGV blocked, as a parent may have it.
+func beginMasked(_ arguments: [String]) {
+  var mask = sigset_t()
+  sigemptyset(&mask)
+  sigaddset(&mask, SIGSEGV)
+  pthread_sigmask(SIG_BLOCK, &mask, nil)
+  var words = arguments.map { strdup($0) }
+  words.append(nil)
+  execv("/proc/self/exe", &words)
+  print("execv failed: \(errno)")
+}
+
+/// A handler that comes when stacks are away already: they come back, and are not taken any more.
+func replaceHandlerLater(_ count: Int) {
+  let sleepers = Sleepers(count)
+  sleepers.start()
+  awaitShelved(count)
+  signal(SIGSEGV) { _ in _exit(1) }
+  while shelved > 0 { Goroutine.sleep(for: .milliseconds(1)) }
+  let isOn = Runtime.shelveStacks(afterWaiting: .milliseconds(1))
+  let taken = apus_shelf_taken()
+  Goroutine.sleep(for: .milliseconds(50))
+  print("more \(apus_shelf_taken() - taken) on \(isOn) wrong \(sleepers.wake())")
+}

@@ -23,6 +23,8 @@ case "handler": replaceHandler(count)
 case "rest": comeToRest(count)
 case "stop": stopMeanwhile(count)
 case "halfway": failHalfway(count)
+case "masked": beginMasked(["apus-shelf", "read", "\(count)"])
+case "handler-later": replaceHandlerLater(count)
 case "call": askForShelf(count)
 case "wait": waitWithoutShelf(count)
 default:
