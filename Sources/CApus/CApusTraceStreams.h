@@ -67,6 +67,9 @@ uint64_t apus_trace_number_of_text(apus_trace_stream *s, const char *bytes, size
 /// The stack that goes on at `pc`, a return address, with the frame pointer `fp`, inside [lo, hi). Only the innermost
 /// frames: a goroutine that is stopped deep in a recursion is not to wait for its trace.
 uint64_t apus_trace_walk(apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi);
+/// The same of a stack whose content is `shift` bytes behind its addresses.
+uint64_t apus_trace_walk_shifted(
+    apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t shift);
 /// The stack of the goroutine that calls the function in which this stands; none on a scheduler's stack.
 #define HERE(s, m) apus_trace_here(s, m, (uintptr_t)__builtin_frame_address(0))
 static inline uint64_t apus_trace_here(apus_trace_stream *s, const apus_m *m, uintptr_t fp) {

@@ -379,6 +379,22 @@ const apus_shelf_record *apus_shelf_peek(uintptr_t top) {
   return (value & STATE) >= APUS_SHELF_KEPT ? (const apus_shelf_record *)(value & ~STATE) : NULL;
 }
 
+uintptr_t apus_shelf_borrow(uintptr_t top) {
+  uintptr_t *word = apus_shelf_word(top - 1);
+  if (word == NULL) return 0;
+  while (!claim(word)) {
+    if (apus_shelf_load(word) == APUS_SHELF_NONE) return 0;
+    wait_for(word);
+  }
+  apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(word) & ~STATE);
+  return (uintptr_t)bytes_of(record) - record->sp;
+}
+
+void apus_shelf_give_back(uintptr_t top) {
+  uintptr_t *word = apus_shelf_word(top - 1);
+  apus_shelf_store(word, (apus_shelf_load(word) & ~STATE) | APUS_SHELF_KEPT);
+}
+
 uint64_t apus_shelf_taken(void) { return atomic_load_explicit(&taken, memory_order_relaxed); }
 uint64_t apus_shelf_restored(void) { return atomic_load_explicit(&restored, memory_order_relaxed); }
 uint64_t apus_shelf_faults(void) { return atomic_load_explicit(&faults, memory_order_relaxed); }

@@ -18,7 +18,10 @@ void apus_trace_forget(apus_m *m) {
 }
 
 void apus_trace_adopt(apus_g_head *g, uint32_t state) {
-  if (!apus_trace_is_known(*apus_trace_word(g))) *apus_trace_word(g) = apus_trace_make_word(apus_trace_current, state, 0);
+  uintptr_t shift = g->stack_hi != 0 ? apus_shelf_borrow(g->stack_hi) : 0;
+  uint64_t *word = (uint64_t *)((uintptr_t)apus_trace_word(g) + shift);
+  if (!apus_trace_is_known(*word)) *word = apus_trace_make_word(apus_trace_current, state, 0);
+  if (shift != 0) apus_shelf_give_back(g->stack_hi);
 }
 
 void apus_trace_adopt_running(apus_m *m, apus_p_head *p, apus_g_head *g) {
@@ -34,8 +37,8 @@ void apus_trace_switch(bool is_on) { __atomic_store_n(&apus_trace_flag, is_on, _
 
 void apus_trace_advance(void) { apus_trace_current++; }
 
-static void tell_assist(apus_trace_stream *s, apus_g_head *g) {
-  if (*apus_trace_word(g) & APUS_TRACE_ASSISTS) PUT(s, ASSIST_ACTIVE, g->id);
+static void tell_assist(apus_trace_stream *s, uint64_t g, uint64_t word) {
+  if (word & APUS_TRACE_ASSISTS) PUT(s, ASSIST_ACTIVE, g);
 }
 
 void apus_trace_status_of_thread(apus_m *m, const apus_m *caller) {
@@ -53,7 +56,7 @@ void apus_trace_status_of_thread(apus_m *m, const apus_m *caller) {
   else if (apus_stopped_frame(m, &pc, &fp))
     stack = apus_trace_walk(s, pc, fp, s->g->stack_lo, s->g->stack_hi);
   PUT(s, GO_STATUS_STACK, s->g->id, s->id, s->in_syscall ? APUS_TRACE_SYSCALL : APUS_TRACE_RUNNING, stack);
-  tell_assist(s, s->g);
+  tell_assist(s, s->g->id, *apus_trace_word(s->g));
   apus_trace_set_word(apus_trace_word(s->g), APUS_TRACE_RUNNING, 0);
 }
 
@@ -63,20 +66,28 @@ void apus_trace_status_of_p(apus_p_head *p) {
   p->trace = apus_trace_current << 32;
 }
 
-void apus_trace_status_of_g(apus_g_head *g) {
-  uint64_t *word = apus_trace_word(g);
+/// The caller holds signals. `shift`: where what is on the goroutine's stack lies.
+static void status_of_g(apus_g_head *g, uintptr_t shift) {
+  uint64_t *word = (uint64_t *)((uintptr_t)apus_trace_word(g) + shift);
   uint32_t state = apus_trace_word_state(*word);
   if (apus_trace_word_generation(*word) != apus_trace_current - 1 || state == APUS_TRACE_RUNNING) return;
   uint64_t stack = 0;
   if (state == APUS_TRACE_WAITING && g->sp >= g->stack_lo && g->sp < g->stack_hi) {
     uintptr_t pc, fp;
-    apus_saved_frame(g->sp, &pc, &fp);
-    stack = apus_trace_walk(&apus_trace_nobodys, pc, fp, g->sp, g->stack_hi);
+    apus_parked_frame(g->sp, shift, &pc, &fp);
+    stack = apus_trace_walk_shifted(&apus_trace_nobodys, pc, fp, g->sp, g->stack_hi, shift);
   }
   // No thread.
   PUT(&apus_trace_nobodys, GO_STATUS_STACK, g->id, ~(uint64_t)0, state, stack);
-  tell_assist(&apus_trace_nobodys, g);
+  tell_assist(&apus_trace_nobodys, g->id, *word);
   apus_trace_set_word(word, state, 0);
+}
+
+void apus_trace_status_of_g(apus_g_head *g) {
+  // A stack that is kept elsewhere stays there: the world does not wait for a page.
+  uintptr_t shift = g->stack_hi != 0 ? apus_shelf_borrow(g->stack_hi) : 0;
+  status_of_g(g, shift);
+  if (shift != 0) apus_shelf_give_back(g->stack_hi);
 }
 
 void apus_trace_flush(apus_m *m) {

@@ -114,11 +114,16 @@ uint64_t apus_trace_number_of_text(apus_trace_stream *s, const char *bytes, size
 }
 
 uint64_t apus_trace_walk(apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi) {
+  return apus_trace_walk_shifted(s, pc, fp, lo, hi, 0);
+}
+
+uint64_t apus_trace_walk_shifted(
+    apus_trace_stream *s, uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t shift) {
   uintptr_t pcs[APUS_TRACE_DEPTH];
   uint32_t count = 0;
   while (pc != 0 && count < APUS_TRACE_DEPTH) {
     pcs[count++] = pc - 1;
-    if (!apus_next_frame(&pc, &fp, &lo, hi)) break;
+    if (!apus_next_shifted_frame(&pc, &fp, &lo, hi, shift)) break;
   }
   return apus_trace_number_of(s, pcs, count);
 }

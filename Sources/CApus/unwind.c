@@ -70,19 +70,34 @@ void apus_unwind(uintptr_t from, apus_frames *frames) {
   finish(frames);
 }
 
-void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames) {
+static void walk(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t shift, apus_frames *frames) {
   frames->count = 0;
   // A goroutine that has not begun has no pc.
   while (pc != 0) {
     add_frame(frames, pc - 1);
-    if (frames->count == APUS_UNWIND_LIMIT || !apus_next_frame(&pc, &fp, &lo, hi)) break;
+    if (frames->count == APUS_UNWIND_LIMIT || !apus_next_shifted_frame(&pc, &fp, &lo, hi, shift)) break;
   }
   finish(frames);
 }
 
-void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp) {
+void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames) {
+  walk(pc, fp, lo, hi, 0, frames);
+}
+
+void apus_unwind_parked(uintptr_t sp, uintptr_t hi, apus_frames *frames) {
+  // The record of a stack stays as it is until the shelver uses it anew, who stands still. (A fatal report, for which it may
+  // go on, finds another stack's frames then.)
+  const apus_shelf_record *record = apus_shelf_peek(hi);
+  uintptr_t pc, fp, shift = record != NULL && record->sp == sp ? (uintptr_t)(record + 1) - sp : 0;
+  apus_parked_frame(sp, shift, &pc, &fp);
+  // It has not begun.
+  if (fp == 0) pc = 0;
+  walk(pc, fp, sp, hi, shift, frames);
+}
+
+void apus_parked_frame(uintptr_t sp, uintptr_t shift, uintptr_t *pc, uintptr_t *fp) {
   // The layouts are those of switch_*.S.
-  const uintptr_t *context = (const uintptr_t *)sp;
+  const uintptr_t *context = (const uintptr_t *)(sp + shift);
 #if defined(__x86_64__)
   *fp = context[6];
   *pc = context[7];

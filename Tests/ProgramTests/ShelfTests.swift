@@ -78,6 +78,12 @@ extension Programs {
       #expect(result.output == "broken true wrong 0\n", "\(result)")
     }
 
+    /// Neither by a dump nor by a trace, for which the world stands still.
+    @Test func whoTellsOfThemLeavesThemAway() throws {
+      let result = try shelf(["tell", "50"])
+      #expect(result.output == "frames 50 restored 0 0 wrong 0\n", "\(result)")
+    }
+
     @Test func aParentMayHaveBlockedTheSignal() throws {
       let result = try shelf(["masked", "20"])
       #expect(result.output == "read wrong 0 wrong 0 faults true\n", "\(result)")

@@ -31,16 +31,11 @@ struct Traceback {
   /// The stack of the parked goroutine `g`, whom nobody may make runnable meanwhile. Empty when it has no stack or
   /// has not run yet.
   init(parked g: GRef) {
-    // What `apus_saved_frame` reads must lie in the stack, too: a report may look at a goroutine that runs again.
+    // What is read of the saved context must lie in the stack, too: a report may look at a goroutine that runs again.
     let (sp, lo, hi) = (g.pointee.head.sp, g.pointee.head.stack_lo, g.pointee.head.stack_hi)
     guard hi != 0, sp >= lo, sp < hi, hi - sp >= Self.savedSize else { return }
     isParked = true
-    var pc: UInt = 0
-    var fp: UInt = 0
-    apus_saved_frame(sp, &pc, &fp)
-    // It has not begun.
-    if fp == 0 { return }
-    apus_unwind_frames(pc, fp, sp, hi, &frames)
+    apus_unwind_parked(sp, hi, &frames)
   }
 
   /// The goroutine's stack on the thread of `m`; empty when that runs. Where it was stopped in a function that uses the

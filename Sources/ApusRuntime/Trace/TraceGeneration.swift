@@ -14,6 +14,7 @@ enum TraceGeneration {
     let slabs = GoroutineRegistry.lockedSlabs(m)
     eachThread { apus_trace_forget($0.cM) }
     eachThread { adopt($0) }
+    let mask = apus_shelf_hold_signals()
     GoroutineRegistry.eachRecord(of: slabs) { g in
       switch g.pointee.status {
       case .waiting: apus_trace_adopt(g.cHead, UInt32(APUS_TRACE_WAITING))
@@ -22,6 +23,7 @@ enum TraceGeneration {
       case .running, .dead: break
       }
     }
+    apus_shelf_let_signals(mask)
     apus_trace_adopt_collection(apus_is_marking() != 0)
     tell(slabs, on: m)
     apus_trace_switch(true)
@@ -74,6 +76,8 @@ enum TraceGeneration {
     eachThread { apus_trace_status_of_thread($0.cM, m.cM) }
     tellOfHeap()
     Processors.each { apus_trace_status_of_p($0.cHead) }
+    let mask = apus_shelf_hold_signals()
+    defer { apus_shelf_let_signals(mask) }
     GoroutineRegistry.eachRecord(of: slabs) { g in
       if g.pointee.status != .dead { apus_trace_status_of_g(g.cHead) }
     }

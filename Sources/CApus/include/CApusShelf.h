@@ -84,6 +84,11 @@ bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc);
 /// The record of the stack with top `top` while it is kept or being brought back, else NULL. It stays as it is until the
 /// shelver reuses it.
 const apus_shelf_record *apus_shelf_peek(uintptr_t top);
+/// For whoever changes something on a stack while its goroutine waits, in one place or another: where the stack with top `top`
+/// is kept elsewhere, what has to be added to its addresses; nobody brings it back until `apus_shelf_give_back`. 0 where it
+/// is where it belongs, and nothing has to be given back. The caller holds signals (`apus_shelf_hold_signals`).
+uintptr_t apus_shelf_borrow(uintptr_t top);
+void apus_shelf_give_back(uintptr_t top);
 /// Takes the records of all stacks that were brought back, linked by `next`.
 apus_shelf_record *apus_shelf_take_records(void);
 

@@ -58,12 +58,19 @@ void apus_unwind(uintptr_t from, apus_frames *frames);
 /// that keep no frame pointer are missing.
 void apus_unwind_frames(uintptr_t pc, uintptr_t fp, uintptr_t lo, uintptr_t hi, apus_frames *frames);
 
+/// The same for a goroutine that `apus_switch` has left at `sp`, on the stack that ends at `hi`, while the world stands
+/// still. One whose stack is kept elsewhere is looked at there, and stays away: the world does not wait for pages.
+void apus_unwind_parked(uintptr_t sp, uintptr_t hi, apus_frames *frames);
+/// Its innermost frame, as a return address and a frame pointer. The stack's content is `shift` bytes behind its addresses.
+void apus_parked_frame(uintptr_t sp, uintptr_t shift, uintptr_t *pc, uintptr_t *fp);
+
 /// From a return address and a frame pointer inside [lo, hi) to those of the caller; false when none is known. Both
 /// architectures keep the caller's frame pointer at the frame pointer and the return address above it. The first
 /// function's caller is `apus_goexit`, which has no frame: its frame pointer is 0. Frames lie ever higher: `lo` is raised.
-static inline bool apus_next_frame(uintptr_t *pc, uintptr_t *fp, uintptr_t *lo, uintptr_t hi) {
+/// The stack's content is `shift` bytes behind its addresses.
+static inline bool apus_next_shifted_frame(uintptr_t *pc, uintptr_t *fp, uintptr_t *lo, uintptr_t hi, uintptr_t shift) {
   if (*fp < *lo || *fp >= hi || hi - *fp < 2 * sizeof(uintptr_t) || *fp % sizeof(uintptr_t) != 0) return false;
-  const uintptr_t *record = (const uintptr_t *)*fp;
+  const uintptr_t *record = (const uintptr_t *)(*fp + shift);
   if (record[0] == 0 || record[1] == 0) return false;
   *lo = *fp + sizeof(uintptr_t);
   *pc = record[1];
@@ -71,11 +78,13 @@ static inline bool apus_next_frame(uintptr_t *pc, uintptr_t *fp, uintptr_t *lo, 
   return true;
 }
 
+/// The same of a stack that is where it belongs.
+static inline bool apus_next_frame(uintptr_t *pc, uintptr_t *fp, uintptr_t *lo, uintptr_t hi) {
+  return apus_next_shifted_frame(pc, fp, lo, hi, 0);
+}
+
 /// Where a signal has interrupted its thread. `pc` is as a return address would be: walks look at the address before it.
 void apus_interrupted_frame(const void *ucontext, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp);
-
-/// The address and frame pointer with which a goroutine will continue that `apus_switch` saved at `sp`.
-void apus_saved_frame(uintptr_t sp, uintptr_t *pc, uintptr_t *fp);
 
 /// Where the goroutine on the thread of `m` was stopped, as a return address and a frame pointer. False when the thread is
 /// not stopped.

@@ -92,3 +92,16 @@ func replaceHandlerLater(_ count: Int) {
   Goroutine.sleep(for: .milliseconds(50))
   print("more \(apus_shelf_taken() - taken) on \(isOn) wrong \(sleepers.wake())")
 }
+
+/// A dump and a trace tell of goroutines whose stacks are away, and leave these there.
+func tellOfThem(_ count: Int) {
+  let sleepers = Sleepers(count)
+  sleepers.start()
+  awaitShelved(count)
+  let dump = Runtime.dump(all: true).split(separator: "\n")
+  let afterDump = apus_shelf_restored()
+  Runtime.writeTrace(to: "/dev/null") {}
+  let afterTrace = apus_shelf_restored()
+  let frames = dump.filter { $0.hasPrefix("apus_shelf.Sleepers.sleep(") }.count
+  print("frames \(frames) restored \(afterDump) \(afterTrace) wrong \(sleepers.wake())")
+}

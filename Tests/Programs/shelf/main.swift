@@ -25,6 +25,7 @@ case "stop": stopMeanwhile(count)
 case "halfway": failHalfway(count)
 case "masked": beginMasked(["apus-shelf", "read", "\(count)"])
 case "handler-later": replaceHandlerLater(count)
+case "tell": tellOfThem(count)
 case "call": askForShelf(count)
 case "wait": waitWithoutShelf(count)
 default:
