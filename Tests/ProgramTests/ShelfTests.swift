@@ -67,6 +67,12 @@ extension Programs {
       #expect(result.output == "refused true received 8 8 sent 8 wrong 0\n", "\(result)")
     }
 
+    /// Where two threads fault on one stack, one brings it back.
+    @Test func everyStackIsBroughtBackOnce() throws {
+      let result = try shelf(["together", "150"], shelve: "1ms")
+      #expect(result.output == "lost 0 left 0\n", "\(result)")
+    }
+
     @Test(arguments: [1, 2, 8])
     func nobodyIsStoppedWithAStackInHand(processors: Int) throws {
       let result = try shelf(["stop", "300"], processors: processors, shelve: "1ms")

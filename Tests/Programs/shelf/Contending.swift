@@ -3,6 +3,69 @@ import CApus
 import CStress
 import Glibc
 
+import struct Synchronization.Atomic
+
+/// Starts a thread that the runtime does not know.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+  final class Body: Sendable {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+  }
+  var thread = pthread_t()
+  pthread_create(
+    &thread, nil,
+    {
+      Unmanaged<Body>.fromOpaque($0!).takeRetainedValue().run()
+      return nil
+    }, Unmanaged.passRetained(Body(body)).toOpaque())
+  pthread_detach(thread)
+}
+
+/// Where threads meet before each step, as close together as they can.
+private final class Meeting: Sendable {
+  private let arrived = Atomic<Int>(0)
+  private let size: Int
+
+  init(of size: Int) { self.size = size }
+
+  /// Waits for the others, who come to step `step` as well, from 0 on.
+  func meet(_ step: Int) {
+    arrived.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    var turns = 0
+    while arrived.load(ordering: .acquiring) < (step + 1) * size {
+      turns += 1
+      if turns > 2000 { sched_yield() }
+    }
+  }
+}
+
+/// Two threads touch the same stacks at the same moment, again and again: one of them brings each back, once.
+func touchTogether(_ rounds: Int) {
+  let size = 128
+  let counters = Counters(size)
+  let meeting = Meeting(of: 2)
+  let done = WaitGroup()
+  for place in 0..<2 {
+    done.add(1)
+    startThread {
+      for round in 0..<rounds {
+        meeting.meet(round * (size + 1))
+        while shelved < size { usleep(100) }
+        for index in 0..<size {
+          meeting.meet(round * (size + 1) + 1 + index)
+          counters.counters[index]![place].wrappingAdd(1, ordering: .relaxed)
+        }
+      }
+      done.done()
+    }
+  }
+  done.wait()
+  for bell in counters.bells { bell.close() }
+  counters.group.wait()
+  let lost = 2 * rounds * size - counters.sum.load(ordering: .relaxed)
+  print("lost \(lost) left \(shelved)")
+}
+
 /// The runtime's own calls read into stacks that are away, others touch these, and the world is stopped all the time: nobody
 /// who has a stack in hand is stopped with it, and no call fails.
 func stopMeanwhile(_ rounds: Int) {
