@@ -44,9 +44,8 @@ func touchTogether(_ rounds: Int) {
   let size = 128
   let counters = Counters(size)
   let meeting = Meeting(of: 2)
-  let done = WaitGroup()
+  let done = Shared()
   for place in 0..<2 {
-    done.add(1)
     startThread {
       for round in 0..<rounds {
         meeting.meet(round * (size + 1))
@@ -56,10 +55,11 @@ func touchTogether(_ rounds: Int) {
           counters.counters[index]![place].wrappingAdd(1, ordering: .relaxed)
         }
       }
-      done.done()
+      done.count.wrappingAdd(1, ordering: .releasing)
     }
   }
-  done.wait()
+  // Where no goroutine runs nobody looks for stacks to be taken.
+  while done.count.load(ordering: .acquiring) < 2 { Goroutine.sleep(for: .milliseconds(1)) }
   for bell in counters.bells { bell.close() }
   counters.group.wait()
   let lost = 2 * rounds * size - counters.sum.load(ordering: .relaxed)
