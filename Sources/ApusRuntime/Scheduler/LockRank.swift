@@ -40,4 +40,6 @@ public enum LockRank: UInt8 {
   case pageHeap = 82
   /// The grey objects that no P has.
   case markWork = 84
+  /// Who brings back many stacks.
+  case shelf = 90
 }

@@ -9,7 +9,7 @@ import Synchronization
 /// it by compare-exchange in the word of the stack's slot, and who comes second waits.
 enum Shelf {
   /// Brings back the stack of `g`, which runs next on `m`, if it is away. With it come those of others that are next in the
-  /// P's queue: neighbours together cost a third of what they cost one by one. If they are stolen meanwhile, who runs them
+  /// P's queue: neighbours together cost half of what they cost one by one. If they are stolen meanwhile, who runs them
   /// finds them back or waits.
   @inline(never)
   static func restore(_ g: GRef, on m: MRef) {
@@ -18,11 +18,16 @@ enum Shelf {
     g.pointee.careBits.bitwiseAnd(~G.isShelved, ordering: .relaxed)
   }
 
+  /// One thread at a time: in the kernel they would exclude each other too, and two take longer there than one after the
+  /// other. Whoever has its goroutines' stacks runs these meanwhile. While the world is to be stopped it is the one stack,
+  /// since who waits here has a P.
   private static func bringBack(_ g: GRef, on m: MRef) {
+    sched.pointee.shelver.restoring.lock(m)
+    let limit = StopTheWorld.isStopping ? 0 : UInt32(APUS_SHELF_BATCH) - 1
     withUnsafeTemporaryAllocation(of: UInt.self, capacity: Int(APUS_SHELF_BATCH)) { tops in
       tops[0] = g.pointee.head.stack_hi
       var count = 1
-      OwnerQueue(m.pointee.p.unsafelyUnwrapped).peek(UInt32(APUS_SHELF_BATCH) - 1) { other in
+      OwnerQueue(m.pointee.p.unsafelyUnwrapped).peek(limit) { other in
         // It may be stolen, run, end and begin anew meanwhile: to bring back a stack is never wrong.
         let top = other.peekStackTop
         if other.pointee.needsCare == G.isShelved && top != 0 && apus_shelf_peek(top) != nil {
@@ -32,6 +37,7 @@ enum Shelf {
       }
       apus_shelf_restore(tops.baseAddress, count)
     }
+    sched.pointee.shelver.restoring.unlock(m)
   }
 
   /// Where what is in use of the stack of `g` lies while that is kept elsewhere. The world stands still, so no record is

@@ -48,6 +48,8 @@ package struct Shelver: ~Copyable {
   private enum State: UInt8 { case off, on, impossible }
 
   private let work = SemaphoreRoot(0)
+  /// Held by a scheduler loop that brings stacks back (`Shelf`).
+  let restoring = RuntimeLock(.shelf)
   /// Held by whoever starts it, or sets another period.
   private let entry = SemaphoreRoot(1)
   private let state = Atomic<UInt8>(State.off.rawValue)

@@ -20,7 +20,7 @@ enum {
 };
 
 /// How many stacks are taken or brought back at once at the most.
-#define APUS_SHELF_BATCH 32
+#define APUS_SHELF_BATCH 128
 /// The most bytes in use that a stack may have to be taken: they lie in one page, and with more there is little to be had.
 #define APUS_SHELF_LIMIT 3072
 
