@@ -79,10 +79,10 @@ def wrk(port, connections, procs, server):
     return f"http {procs} {connections} {1e9 / rate:.0f} {rate:.0f} {peak} p99={late}" + (" errors=yes" if bad else "")
 
 
-def network(workload, peer, command, procs, size, server_command=None):
+def network(workload, peer, command, procs, size, server_command=None, server_name=None):
     """A server and its clients in two processes. At procs 1 each has a CPU of its own, where there are two."""
     port = free_port()
-    name = "http_server" if workload == "http" else "echo_server_async" if peer == "nio-async" else "echo_server"
+    name = server_name or "http_server" if workload == "http" else "echo_server_async" if peer == "nio-async" else "echo_server"
     cpus = CPUS[:procs]
     arguments = [name, "-procs", str(procs), "-port", str(port)]
     server = subprocess.Popen(pinned(cpus, (server_command or command) + arguments),

@@ -32,6 +32,7 @@ let workloads: [(name: String, body: (Options) -> Void)] = [
   ("blocking", blockingCalls),
   ("echo_server", echoServer),
   ("tcp_echo", tcpEcho),
+  ("http_handler", httpHandler),
   ("clock", clockReads),
   ("cpus", processorCount),
 ]

@@ -63,7 +63,7 @@ private func exchange(_ count: Int, over connection: TCPConnection) throws -> [I
 }
 
 /// Ends the process with what `body` throws.
-private func failing(_ body: () throws -> Void) {
+func failing(_ body: () throws -> Void) {
   do {
     try body()
   } catch {
