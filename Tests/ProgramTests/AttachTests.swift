@@ -104,25 +104,37 @@
         return count
       }
 
-      @Test func namesWhatIsNoProcess() throws {
+      static let subcommands = ["dump", "top", "trace"]
+
+      @Test(arguments: subcommands) func namesWhatIsNoProcess(subcommand: String) throws {
         // No process has a number above this limit.
         let limit = try String(contentsOfFile: "/proc/sys/kernel/pid_max", encoding: .utf8)
         let none = (Int(limit.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0) + 1
         for number in [none, 0] {
-          let result = try command(["dump", "\(number)"])
-          #expect(result.status == 1, "\(result)")
+          let result = try command([subcommand, "\(number)"])
+          #expect(result.status == 1 && result.output == "", "\(result)")
           #expect(result.errors == "Error: there is no process \(number)\n", "\(result)")
         }
       }
 
+      /// What was kept of an earlier trace is emptied only for a new one.
+      @Test func keepsAnOlderTraceWhereNobodyIsTraced() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "apus-attach-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data("older".utf8).write(to: file)
+        let result = try command(["trace", "0", "--output", file.path])
+        #expect(result.status == 1 && result.errors == "Error: there is no process 0\n", "\(result)")
+        #expect(try String(contentsOf: file, encoding: .utf8) == "older")
+      }
+
       /// A process that is none of Apus is sent nothing: this one would die of any signal but those that are ignored.
-      @Test func leavesOthersAlone() throws {
+      @Test(arguments: subcommands) func leavesOthersAlone(subcommand: String) throws {
         let other = try RunningProgram(
           "/bin/sh", ["-c", "trap 'exit 9' URG; echo ready; while :; do sleep 0.01; done"],
           environment: inheritedEnvironment())
         #expect(other.firstOutput() == "ready\n")
-        let result = try command(["dump", "\(other.process)"])
-        #expect(result.status == 1, "\(result)")
+        let result = try command([subcommand, "\(other.process)"])
+        #expect(result.status == 1 && result.output == "", "\(result)")
         #expect(
           result.errors == "Error: process \(other.process) is no running program of Apus\n", "\(result)")
         kill(other.process, SIGTERM)
@@ -130,7 +142,7 @@
       }
 
       /// Nor is there a word of what it is: this one is none of Apus.
-      @Test func asksNobodyElsesProcess() throws {
+      @Test(arguments: subcommands) func asksNobodyElsesProcess(subcommand: String) throws {
         let result: ProgramResult
         var process: pid_t = 1
         if geteuid() == 0 {
@@ -139,7 +151,7 @@
           #expect(other.firstOutput() == "ready\n")
           process = other.process
           result = try run(
-            product("apus-attached"), ["as-nobody", product("apus"), "dump", "\(process)"],
+            product("apus-attached"), ["as-nobody", product("apus"), subcommand, "\(process)"],
             environment: inheritedEnvironment())
           if result.status == 125 { try Test.cancel("root may not become another user here") }
           // Where nobody may not run what lies in a folder that is closed to all.
@@ -148,9 +160,9 @@
         } else {
           let owner = try FileManager.default.attributesOfItem(atPath: "/proc/1")[.ownerAccountID] as? uid_t
           if owner == geteuid() { try Test.cancel("process 1 is this user's") }
-          result = try command(["dump", "1"])
+          result = try command([subcommand, "1"])
         }
-        #expect(result.status == 1, "\(result)")
+        #expect(result.status == 1 && result.output == "", "\(result)")
         #expect(result.errors == "Error: process \(process) belongs to another user\n", "\(result)")
       }
 

@@ -11,9 +11,10 @@
     /// - Parameter path: Where the trace is to stay; nil for nowhere.
     /// - Throws: `CommandFailure`.
     init(of process: Int32, seconds: Double, _ path: String?, _ options: AttachOptions) throws {
+      // First: what is at the path stays where there is nobody to be traced.
+      let program = try Attachment(process, patience: options.timeout)
       let file = try Self.open(path)
       defer { close(file) }
-      let program = try Attachment(process, patience: options.timeout)
       do {
         try program.ask("trace \(Int64(seconds * 1e9))", passing: file, delay: seconds)
       } catch let failure as CommandFailure where failure.isEndOfProgram {
