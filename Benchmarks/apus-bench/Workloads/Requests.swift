@@ -46,43 +46,30 @@ private enum Answer {
 /// What the handler wants to know of a request.
 private struct Request {
   /// All its bytes, those of a body among them.
-  var length = 0
-  var isMalformed = false
+  private(set) var length = 0
+  private(set) var isMalformed = false
   /// `GET /`.
-  var isForGreeting = false
-  var keepsConnection = true
+  private(set) var isForGreeting = false
+  private(set) var keepsConnection = true
+
+  private var bodyLength = 0
 
   /// The request at the beginning of `bytes`; nil where its end is missing.
   init?(_ bytes: UnsafeRawBufferPointer) {
-    guard let first = Self.line(of: bytes, at: 0) else { return nil }
-    guard read(requestLine: first) else {
-      self = Self(malformed: bytes)
-      return
-    }
-    var start = first.count + 2
-    var bodyLength = 0
-    while let line = Self.line(of: bytes, at: start) {
-      start += line.count + 2
-      if line.isEmpty {
+    var start = 0
+    while let end = bytes[start...].firstIndex(of: 10) {
+      let isFirst = start == 0
+      let line = UnsafeRawBufferPointer(rebasing: bytes[start..<max(end - 1, start)])
+      let isEnded = end > start && bytes[end - 1] == 13
+      start = end + 1
+      if isEnded && line.isEmpty && !isFirst {
         length = start + bodyLength
         if bytes.count < length { return nil }
         return
       }
-      guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else {
+      guard isEnded, isFirst ? read(requestLine: line) : read(field: line) else {
         self = Self(malformed: bytes)
         return
-      }
-      let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
-      var value = line[(colon + 1)...]
-      while value.first == UInt8(ascii: " ") { value.removeFirst() }
-      if Self.isEqual(name, "connection") {
-        keepsConnection = !Self.isEqual(UnsafeRawBufferPointer(rebasing: value), "close")
-      } else if Self.isEqual(name, "content-length") {
-        guard let number = Self.number(value) else {
-          self = Self(malformed: bytes)
-          return
-        }
-        bodyLength = number
       }
     }
     return nil
@@ -95,17 +82,28 @@ private struct Request {
   /// Reads `METHOD TARGET HTTP/1.1`; false for anything else.
   private mutating func read(requestLine line: UnsafeRawBufferPointer) -> Bool {
     guard let first = line.firstIndex(of: UInt8(ascii: " ")), let last = line.lastIndex(of: UInt8(ascii: " ")),
-      first < last, Self.isEqual(UnsafeRawBufferPointer(rebasing: line[(last + 1)...]), "http/1.1")
+      first > 0, first + 1 < last, !line[(first + 1)..<last].contains(UInt8(ascii: " ")),
+      Self.isEqual(UnsafeRawBufferPointer(rebasing: line[(last + 1)...]), "http/1.1")
     else { return false }
     let method = UnsafeRawBufferPointer(rebasing: line[..<first])
     isForGreeting = Self.isEqual(method, "get") && last == first + 2 && line[first + 1] == UInt8(ascii: "/")
     return true
   }
 
-  /// The line that begins at `start`, without its end; nil where that is missing.
-  private static func line(of bytes: UnsafeRawBufferPointer, at start: Int) -> UnsafeRawBufferPointer? {
-    guard let end = bytes[start...].firstIndex(of: 13), end + 1 < bytes.count, bytes[end + 1] == 10 else { return nil }
-    return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+  /// Reads `NAME: VALUE`, of those that matter here; false for anything else.
+  private mutating func read(field line: UnsafeRawBufferPointer) -> Bool {
+    guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return false }
+    let name = UnsafeRawBufferPointer(rebasing: line[..<colon])
+    var value = line[(colon + 1)...]
+    while value.first == UInt8(ascii: " ") { value.removeFirst() }
+    while value.last == UInt8(ascii: " ") { value.removeLast() }
+    if Self.isEqual(name, "connection") {
+      keepsConnection = !Self.isEqual(UnsafeRawBufferPointer(rebasing: value), "close")
+    } else if Self.isEqual(name, "content-length") {
+      guard let number = Self.number(value) else { return false }
+      bodyLength = number
+    }
+    return true
   }
 
   /// Whether they are the letters of `name`, whose case does not matter.
