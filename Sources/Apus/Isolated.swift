@@ -48,7 +48,8 @@ extension Goroutine {
   /// has written its message to standard error by then. It keeps the message in one place for all threads: of two goroutines
   /// that trap within the same microsecond one may get both, and the other none.
   ///
-  /// `body` runs on the calling goroutine. On a thread that is no goroutine's it runs in a goroutine of its own, for which
+  /// `body` runs on the calling goroutine. The goroutines that it spawns are not isolated: a trap in one of them ends the
+  /// process. Of isolated calls within each other a trap ends the innermost. On a thread that is no goroutine's it runs in a goroutine of its own, for which
   /// the thread waits. A call costs some 20 ns and an allocation, a trap some microseconds.
   public static func isolated<Result: Sendable>(
     _ body: sending @escaping () -> Result

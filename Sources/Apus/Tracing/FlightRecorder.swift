@@ -50,7 +50,8 @@ public final class FlightRecorder: Sendable {
   public var isEnabled: Bool { TraceRecorder.current == number }
 
   /// Writes what it remembers, up to this moment, to the file at `path`, which is created or emptied. It goes on recording.
-  /// If several write at once, they take turns; the disk is waited for as in `blocking`.
+  /// If several write at once, they take turns; the disk is waited for as in `blocking`. Each time the world stops for a
+  /// moment, as for a generation.
   /// - Throws: `Failure.isNotEnabled` when it is off, and `cannotWrite` with the kernel's reason.
   public func write(to path: String) throws(Failure) {
     guard let parts = TraceRecorder.snapshot(of: number) else { throw .isNotEnabled }
@@ -58,7 +59,7 @@ public final class FlightRecorder: Sendable {
     if error != 0 { throw .cannotWrite(path, TraceRecorder.text(of: error)) }
   }
 
-  /// The same, in memory: the bytes of a trace file.
+  /// The same, in memory: the bytes of a trace file, a copy of what the recorder keeps.
   /// - Throws: `Failure.isNotEnabled` when it is off.
   public func snapshot() throws(Failure) -> [UInt8] {
     guard let parts = TraceRecorder.snapshot(of: number) else { throw .isNotEnabled }

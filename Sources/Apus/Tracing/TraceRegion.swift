@@ -28,6 +28,7 @@ extension Trace {
   /// - Parameters:
   ///   - name: What kind of region it is.
   ///   - context: Carries the task that it is a part of, if any.
+  /// - Returns: The region: what is not kept ends at once.
   @inlinable
   public static func beginRegion(_ name: String, in context: Context? = nil) -> Region {
     if !isOn { return Region("", 0, isOpen: false) }
