@@ -65,26 +65,38 @@ extension ManagedHeapTests {
       var last = Link<Node>()
     }
 
+    struct Places: Sendable {
+      let wide: Root<Wide>
+      let wider: Root<Wider>
+      let narrow: Root<HeapArray<Link<Node>>>
+    }
+
     @Test func linksAreFoundWhereverTheyAre() {
-      // The collector has a bit for each of the first 32 words, and a list of all.
-      let sums = withHeap { heap in
-        var sums: [Int] = []
+      // The collector has a bit for each of the first 32 words, and a list of all. On stacks that have ended: what is left
+      // of the references to the nodes is found nowhere.
+      let places = Shared<Places?>(nil)
+      onAnotherStack { heap in
         let (wide, wider) = (heap.new(Wide()), heap.new(Wider()))
         let narrow = heap.newArray(repeating: Link<Node>(), count: 3)
         for value in 1...3 { narrow[value - 1] = heap.new(Node(value: value)) }
         (wide.first, wide.last) = (heap.new(Node(value: 10)), heap.new(Node(value: 20)))
         (wider.first, wider.last) = (heap.new(Node(value: 100)), heap.new(Node(value: 200)))
-        for _ in 0..<2 {
-          ManagedHeap.collect()
+        places.value = Places(wide: Root(wide), wider: Root(wider), narrow: Root(narrow))
+      }
+      let sums = Shared<[Int]>([])
+      for _ in 0..<2 {
+        ManagedHeap.collect()
+        onAnotherStack { heap in
           // What was taken for garbage is overwritten.
           for _ in 0..<10_000 { _ = heap.new(Node(value: -1)) }
-          sums.append(wide.first!.value + wide.last!.value)
-          sums.append(wider.first!.value + wider.last!.value)
-          sums.append((0..<3).reduce(0) { $0 + narrow[$1]!.value })
+          let (wide, wider) = (places.value!.wide.get(heap), places.value!.wider.get(heap))
+          let narrow = places.value!.narrow.get(heap)
+          sums.value.append(wide.first!.value + wide.last!.value)
+          sums.value.append(wider.first!.value + wider.last!.value)
+          sums.value.append((0..<3).reduce(0) { $0 + narrow[$1]!.value })
         }
-        return sums
       }
-      #expect(sums == [30, 300, 6, 30, 300, 6])
+      #expect(sums.value == [30, 300, 6, 30, 300, 6])
     }
 
     @Test func aRootKeepsItsGraph() {
