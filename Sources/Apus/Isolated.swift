@@ -49,8 +49,9 @@ extension Goroutine {
   /// that trap within the same microsecond one may get both, and the other none.
   ///
   /// `body` runs on the calling goroutine. The goroutines that it spawns are not isolated: a trap in one of them ends the
-  /// process. Of isolated calls within each other a trap ends the innermost. On a thread that is no goroutine's it runs in a goroutine of its own, for which
-  /// the thread waits. A call costs some 20 ns and an allocation, a trap some microseconds.
+  /// process. Of isolated calls within each other a trap ends the innermost. On a thread that is no goroutine's it runs
+  /// in a goroutine of its own, for which the thread waits. A call costs some 20 ns and an allocation, a trap some
+  /// microseconds.
   public static func isolated<Result: Sendable>(
     _ body: sending @escaping () -> Result
   ) -> Swift.Result<Result, Trap> {

@@ -14,6 +14,8 @@ ends with status 1: two hold the lock, a mark or a count that is not there is ta
 import sys
 from collections import namedtuple
 
+from exploration import demand, report, search
+
 # The bits of `state`.
 WATCHED, WOKEN, STARVING, ONE_WAITER = 1, 2, 4, 8
 
@@ -30,14 +32,6 @@ HOLDING = {"inside", "first look", "plain store", "watched", "calm", "stray", "n
 LOCKED = {"take", "calm", "no stray", "exchange", "hand over", "take to hand over", "claim", "wake", "take again",
           "give up woken", "set woken", "count in", "trial", "count out", "semaphore", "count out awake",
           "count out of sleep"}
-
-
-class Broken(Exception):
-    pass
-
-
-def demand(holds, complaint):
-    if not holds: raise Broken(complaint)
 
 
 class Model:
@@ -170,38 +164,22 @@ class Model:
                 yield go("over" if me.turns == 1 else "take", turns=me.turns - 1, awake=False, starving=False, spins=0,
                          read=0, slept=False)
 
-    def check(self, lock, threads):
+    def check(self, lock, threads, is_end):
         holders = [thread for thread in threads if thread.at in HOLDING]
         demand(len(holders) < 2, "two hold the lock")
         demand(not holders or lock.holder == 1, "the lock is free and somebody holds it")
+        demand(not is_end or all(thread.at == "over" for thread in threads), "everybody sleeps")
+
+    def following(self, lock, threads):
+        """The situations that one step of somebody leads to."""
+        for i in range(len(threads)):
+            for after, changed in self.steps(lock, threads, i):
+                if isinstance(changed, Thread): changed = threads[:i] + (changed,) + threads[i + 1:]
+                yield after, changed
 
     def search(self):
         """How many situations there are; raises `Broken` with the way to one that must not be."""
-        before = {self.start: None}
-        todo = [self.start]
-        while todo:
-            here = todo.pop()
-            lock, threads = here
-            try:
-                self.check(lock, threads)
-                has_next = False
-                for i in range(len(threads)):
-                    for after, changed in self.steps(lock, threads, i):
-                        has_next = True
-                        if isinstance(changed, Thread): changed = threads[:i] + (changed,) + threads[i + 1:]
-                        there = (after, changed)
-                        if there not in before:
-                            before[there] = here
-                            todo.append(there)
-                demand(has_next or all(thread.at == "over" for thread in threads), "everybody sleeps")
-            except Broken as broken:
-                way = []
-                while here:
-                    way.append(here)
-                    here = before[here]
-                broken.way = way[::-1]
-                raise
-        return len(before)
+        return search(self.start, lambda here: self.following(*here), lambda here, is_end: self.check(*here, is_end))
 
 
 def describe(lock, threads):
@@ -212,12 +190,7 @@ def describe(lock, threads):
 
 def main():
     threads, turns, *without = sys.argv[1:]
-    try:
-        print("sound:", Model(int(threads), int(turns), *without).search(), "situations")
-    except Broken as broken:
-        print("broken:", broken)
-        for lock, states in broken.way: print("  " + describe(lock, states))
-        sys.exit(1)
+    report(Model(int(threads), int(turns), *without).search, describe)
 
 
 if __name__ == "__main__":

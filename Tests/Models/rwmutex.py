@@ -13,6 +13,8 @@ has a writer that passes let the readers in before it has counted them for the o
 import sys
 from collections import namedtuple
 
+from exploration import demand, report, search
+
 PENDING = 1000
 
 # The word's fields, with the units of its two semaphores.
@@ -20,9 +22,7 @@ Lock = namedtuple("Lock", "readers writers is_queued leaving writer_turn reader_
 # Where somebody is, the turns that are left, and a number that was read.
 Thread = namedtuple("Thread", "at turns read")
 
-
-class Broken(Exception):
-    pass
+FREE = Lock(0, False, False, 0, 0, 0)
 
 
 def steps(lock, me, lets_in_first):
@@ -56,7 +56,7 @@ def steps(lock, me, lets_in_first):
         case "writing": return go("unlock queued" if lock.is_queued else "unlock", is_queued=False)
         case "unlock queued":
             waiting = lock.readers + PENDING
-            if waiting < 0: raise Broken("a writer has announced itself while another had the queue's lock")
+            demand(waiting >= 0, "a writer has announced itself while another had the queue's lock")
             return go("let in queued" if waiting > 0 else "leave queue", waiting, readers=waiting)
         case "let in queued": return go("leave queue", reader_turn=lock.reader_turn + me.read)
         case "leave queue": return over("pass", writers=False)
@@ -94,50 +94,27 @@ def steps(lock, me, lets_in_first):
 def check(lock, threads, is_end):
     writing = sum(thread.at in ("mark", "writing", "unlock", "unlock queued") for thread in threads)
     reading = sum(thread.at == "reading" for thread in threads)
-    if writing > 1: raise Broken("two write")
-    if writing and reading: raise Broken("one writes while another reads")
-    if is_end and any(thread.at != "over" for thread in threads): raise Broken("everybody sleeps")
-    if is_end and lock != Lock(0, False, False, 0, 0, 0): raise Broken("something is left over")
+    demand(writing < 2, "two write")
+    demand(not (writing and reading), "one writes while another reads")
+    if is_end:
+        demand(all(thread.at == "over" for thread in threads), "everybody sleeps")
+        demand(lock == FREE, "something is left over")
 
 
-def search(writers, readers, turns, lets_in_first):
-    """How many situations there are; raises `Broken` with the way to one that must not be."""
-    start = (Lock(0, False, False, 0, 0, 0),
-             (Thread("pass", turns, 0),) * writers + (Thread("join", turns, 0),) * readers)
-    before = {start: None}
-    todo = [start]
-    while todo:
-        here = todo.pop()
-        lock, threads = here
-        try:
-            found = []
-            for i, thread in enumerate(threads):
-                step = steps(lock, thread, lets_in_first)
-                if step: found.append((step[0], threads[:i] + (step[1],) + threads[i + 1:]))
-            check(lock, threads, not found)
-        except Broken as broken:
-            way = []
-            while here:
-                way.append(here)
-                here = before[here]
-            broken.way = way[::-1]
-            raise
-        for there in found:
-            if there not in before:
-                before[there] = here
-                todo.append(there)
-    return len(before)
+def following(lock, threads, lets_in_first):
+    """The situations that one step of somebody leads to."""
+    for i, thread in enumerate(threads):
+        step = steps(lock, thread, lets_in_first)
+        if step: yield step[0], threads[:i] + (step[1],) + threads[i + 1:]
 
 
 def main():
     writers, readers, turns, *changes = sys.argv[1:]
-    try:
-        print("sound:", search(int(writers), int(readers), int(turns), "let-in-first" in changes), "situations")
-    except Broken as broken:
-        print("broken:", broken)
-        for lock, threads in broken.way:
-            print(" ", tuple(lock), "|", ", ".join(thread.at for thread in threads))
-        sys.exit(1)
+    start = (FREE, (Thread("pass", int(turns), 0),) * int(writers) + (Thread("join", int(turns), 0),) * int(readers))
+    lets_in_first = "let-in-first" in changes
+    report(
+        lambda: search(start, lambda here: following(*here, lets_in_first), lambda here, is_end: check(*here, is_end)),
+        lambda lock, threads: f"{tuple(lock)} | {', '.join(thread.at for thread in threads)}")
 
 
 if __name__ == "__main__":
