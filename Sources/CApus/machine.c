@@ -184,10 +184,7 @@ int apus_open_write(const char *path) {
 }
 
 int64_t apus_read(int fd, void *bytes, size_t count) {
-  ssize_t r;
-  int refusals = 0;
-  do r = read(fd, bytes, count);
-  while (r < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
+  ssize_t r = APUS_SHELF_REPEATED(read(fd, bytes, count), apus_shelf_restore_range(bytes, count));
   return r < 0 ? -errno : r;
 }
 

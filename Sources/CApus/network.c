@@ -290,24 +290,14 @@ static apus_shelf_presence restore_all(const apus_vector *vectors, int count) {
   return found;
 }
 
-static bool are_worth_repeating(const apus_vector *vectors, int count, int *refusals) {
-  return errno == EFAULT && apus_shelf_call_again(restore_all(vectors, count), refusals);
-}
-
 int64_t apus_receive(int fd, void *bytes, size_t count) {
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL);
-  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL), apus_shelf_restore_range(bytes, count)));
 }
 
 int64_t apus_send(int fd, const void *bytes, size_t count) {
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
-  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0), apus_shelf_restore_range(bytes, count)));
 }
 
 int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from) {
@@ -315,10 +305,8 @@ int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from)
   socklen_t length = sizeof storage;
   // Before the call: a datagram that does not find its place is gone.
   (void)apus_shelf_restore_range(bytes, count);
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_recvfrom, fd, bytes, count, 0, &storage, &length);
-  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
+  long result = APUS_SHELF_REPEATED(
+      syscall(SYS_recvfrom, fd, bytes, count, 0, &storage, &length), apus_shelf_restore_range(bytes, count));
   if (result < 0) return -errno;
   from_kernel(&storage, length, from);
   return result;
@@ -327,38 +315,26 @@ int64_t apus_receive_from(int fd, void *bytes, size_t count, apus_address *from)
 int64_t apus_send_to(int fd, const void *bytes, size_t count, const apus_address *to) {
   struct sockaddr_storage storage;
   socklen_t length = to_kernel(to, &storage);
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, &storage, length);
-  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, &storage, length), apus_shelf_restore_range(bytes, count)));
 }
 
 int64_t apus_receive_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
   (void)restore_all(vectors, count);
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_recvmsg, fd, &message, 0);
-  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_recvmsg, fd, &message, 0), restore_all(vectors, count)));
 }
 
 int64_t apus_send_vectors(int fd, const apus_vector *vectors, int count) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL);
-  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL), restore_all(vectors, count)));
 }
 
 int64_t apus_read_vectors(int fd, const apus_vector *vectors, int count) {
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_readv, fd, vectors, count);
-  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
-  return outcome(result);
+  return outcome(APUS_SHELF_REPEATED(
+      syscall(SYS_readv, fd, vectors, count), restore_all(vectors, count)));
 }
 
 // Above zero while the thread writes for ApusNet. The signal of a write without a reader is sent to the thread that
@@ -367,20 +343,16 @@ static __thread volatile sig_atomic_t is_writing __attribute__((tls_model("initi
 
 int64_t apus_write_guarded(int fd, const void *bytes, size_t count) {
   is_writing = 1;
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_write, fd, bytes, count);
-  while (result < 0 && apus_shelf_is_worth_repeating(bytes, count, &refusals));
+  long result = APUS_SHELF_REPEATED(
+      syscall(SYS_write, fd, bytes, count), apus_shelf_restore_range(bytes, count));
   is_writing = 0;
   return outcome(result);
 }
 
 int64_t apus_write_vectors(int fd, const apus_vector *vectors, int count) {
   is_writing = 1;
-  long result;
-  int refusals = 0;
-  do result = syscall(SYS_writev, fd, vectors, count);
-  while (result < 0 && are_worth_repeating(vectors, count, &refusals));
+  long result = APUS_SHELF_REPEATED(
+      syscall(SYS_writev, fd, vectors, count), restore_all(vectors, count));
   is_writing = 0;
   return outcome(result);
 }

@@ -49,6 +49,11 @@ static uintptr_t page_size;
 static _Atomic(apus_shelf_record *) brought_back;
 static _Atomic uint64_t taken, restored, faults;
 
+/// The record of a stack that is away; the word is the caller's.
+static apus_shelf_record *record_in(const uintptr_t *word) {
+  return (apus_shelf_record *)(apus_shelf_load(word) & ~STATE);
+}
+
 static void *bytes_of(apus_shelf_record *record) { return record + 1; }
 
 static bool protect(uintptr_t from, uintptr_t to, int protection) {
@@ -252,13 +257,13 @@ static void put_back(const uintptr_t *tops, size_t count) {
     n = neighbours(tops + i, count - i);
     bool filled = is_closed[i];
     for (size_t j = i; j < i + n && filled; j++) {
-      apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(apus_shelf_word(tops[j] - 1)) & ~STATE);
+      apus_shelf_record *record = record_in(apus_shelf_word(tops[j] - 1));
       filled = fill(memory, record->sp, bytes_of(record), record->size);
     }
     if (is_closed[i]) open_again(tops[i] - page_size, tops[i + n - 1]);
     // No mapping, descriptor or memory was to be had for it: a thread that touches the stack at this very moment is not kept out.
     for (size_t j = i; j < i + n && !filled; j++) {
-      apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(apus_shelf_word(tops[j] - 1)) & ~STATE);
+      apus_shelf_record *record = record_in(apus_shelf_word(tops[j] - 1));
       memcpy((void *)record->sp, bytes_of(record), record->size);
     }
   }
@@ -266,7 +271,7 @@ static void put_back(const uintptr_t *tops, size_t count) {
   atomic_fetch_add_explicit(&restored, count, memory_order_relaxed);
   for (size_t i = 0; i < count; i++) {
     uintptr_t *word = apus_shelf_word(tops[i] - 1);
-    apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(word) & ~STATE);
+    apus_shelf_record *record = record_in(word);
     apus_shelf_store(word, APUS_SHELF_NONE);
     push(record);
   }
@@ -386,7 +391,7 @@ uintptr_t apus_shelf_borrow(uintptr_t top) {
     if (apus_shelf_load(word) == APUS_SHELF_NONE) return 0;
     wait_for(word);
   }
-  apus_shelf_record *record = (apus_shelf_record *)(apus_shelf_load(word) & ~STATE);
+  apus_shelf_record *record = record_in(word);
   return (uintptr_t)bytes_of(record) - record->sp;
 }
 

@@ -97,11 +97,16 @@ uint64_t apus_shelf_taken(void);
 uint64_t apus_shelf_restored(void);
 uint64_t apus_shelf_faults(void);
 
-/// Whether the call that has failed for `size` bytes at `address` is to be made again: `errno` is EFAULT, and the memory is on
-/// a stack that was away (`apus_shelf_call_again`).
-static inline bool apus_shelf_is_worth_repeating(const void *address, size_t size, int *refusals) {
-  return errno == EFAULT && apus_shelf_call_again(apus_shelf_restore_range(address, size), refusals);
-}
+/// What the system call `call` has returned, below zero with `errno` if it has failed. While that is EFAULT, `restore` brings
+/// back the stacks on which the call's memory lies, and the call is made again where that may help (`apus_shelf_call_again`).
+#define APUS_SHELF_REPEATED(call, restore)                                                              \
+  ({                                                                                                    \
+    long result_;                                                                                       \
+    int refusals_ = 0;                                                                                  \
+    do result_ = (call);                                                                                \
+    while (result_ < 0 && errno == EFAULT && apus_shelf_call_again((restore), &refusals_));             \
+    result_;                                                                                            \
+  })
 
 /// A word of `apus_shelf_word`, by the shelver.
 static inline uintptr_t apus_shelf_load(const uintptr_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
