@@ -3,7 +3,7 @@ import CApus
 
 /// Passes signals on to channels.
 ///
-/// The handler (CApus/notify.c) sets a bit and writes to an eventfd. A goroutine of the runtime's own waits for that in the
+/// The handler (CApus/Signals/notify.c) sets a bit and writes to an eventfd. A goroutine of the runtime's own waits for that in the
 /// poller, as others do for connections, and puts what has come into the channels. It is there as long as there are
 /// channels.
 final class SignalRelay: Sendable {

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Start-up, from the entry point to `main`, in the order of Go's `rt0_go` and `schedinit`.
 ///
-/// `Sources/CApus/entry_*.S` saves the kernel's stack pointer and has libc call `rt0_main` in place of `main`. Here the
+/// `Sources/CApus/Boot/entry_*.S` saves the kernel's stack pointer and has libc call `rt0_main` in place of `main`. Here the
 /// process is looked at, the scheduler is made, and goroutine 1 becomes the program's unchanged `main`. Where another
 /// entry point ran, `LazyStart` does the same at the first use, without a goroutine for `main`.
 enum Boot {

@@ -2,7 +2,7 @@ import CApus
 import Synchronization
 
 /// Where threads spend their CPU time: each has a timer of its own that sends it SIGPROF (Go's `setcpuprofilerate`; the
-/// samples are counted in CApus/cpu_profile.c).
+/// samples are counted in CApus/Diagnostics/cpu_profile.c).
 ///
 /// A timer is made by the profile's beginning for threads that are there, and by each thread that begins while it lasts. Who
 /// makes or takes away a timer claims `M.profileTimer` first. A beginning thread claims it and then looks whether there

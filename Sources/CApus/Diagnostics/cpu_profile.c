@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 // Of each stack the periods are counted for which a thread was there.
 static apus_samples *samples;

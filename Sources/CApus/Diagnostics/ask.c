@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 static apus_m *_Atomic asked = NULL;
 // The thread that answers: its handler writes it.

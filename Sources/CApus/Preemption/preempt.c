@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 static apus_sched_head *scheduler(void) { return apus_get_sched(); }
 

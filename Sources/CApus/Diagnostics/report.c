@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 /// Everything but the signals of a fault: the kernel kills a process that faults while those are blocked, and the
 /// handler is to see that the report itself has failed.

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 /// How long a command may not read before it counts as gone.
 enum { PATIENCE_SECONDS = 10 };

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "CApus.h"
-#include "CApusSignals.h"
+#include "../Signals/CApusSignals.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
