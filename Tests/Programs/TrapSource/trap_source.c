@@ -36,10 +36,11 @@ void trap_call_null(void) {
   __asm__ volatile("");
 }
 
-static volatile int malloc_is_blocked = 0, malloc_is_broken = 0;
+static volatile int malloc_is_blocked = 0;
+static volatile pid_t malloc_breaker = 0;
 
 void trap_block_malloc(void) { malloc_is_blocked = 1; }
-void trap_break_malloc(void) { malloc_is_broken = 1; }
+void trap_break_malloc(void) { malloc_breaker = gettid(); }
 
 static volatile pid_t malloc_holder = 0;
 static volatile int malloc_was_held = 0;
@@ -98,7 +99,7 @@ extern void *__libc_malloc(size_t);
 void *malloc(size_t size) {
   while (malloc_is_blocked) pause();
   while (malloc_holder != 0 && malloc_holder != gettid()) usleep(100);
-  if (malloc_is_broken) raise(SIGSEGV);
+  if (malloc_breaker == gettid()) raise(SIGSEGV);
   return __libc_malloc(size);
 }
 

@@ -14,7 +14,8 @@ void trap_wild(void);
 void trap_call_null(void);
 /// From now on every call of malloc sleeps for ever, as if somebody held its lock.
 void trap_block_malloc(void);
-/// From now on every call of malloc faults, as if its heap was destroyed.
+/// From now on every call of malloc by this thread faults, as if it had destroyed the heap. Others would fault by themselves, and
+/// which failure comes first, and is reported, would be chance: the runtime's preparations beside `main` may still run.
 void trap_break_malloc(void);
 /// Until `trap_release_malloc`, calls of malloc in other threads wait, as if the calling thread held its lock.
 void trap_hold_malloc(void);
