@@ -98,12 +98,12 @@ import Testing
     #expect(stack.residentPages() == 0)
   }
 
-  /// 256 goroutines go deep at once and end: soon only what is in the processor's cache of 64 keeps more than its top
-  /// pages, whether the process goes idle or goes on.
-  @Test(arguments: [false, true]) func deepPagesAreGivenBack(goingOn: Bool) async {
-    await #expect(processExitsWith: .success) { [goingOn] in
+  /// Goroutines go deep at once and end: soon only what is in the processor's cache of 64 keeps more than its top pages,
+  /// whether the process goes idle or goes on.
+  @Test(arguments: [256, 3000], [false, true]) func deepPagesAreGivenBack(count: Int, goingOn: Bool) async {
+    await #expect(processExitsWith: .success) { [count, goingOn] in
       ProcessorKnob.setMaxProcs(1)
-      let stacks = Self.endDeep(256)
+      let stacks = Self.endDeep(count)
       func deep() -> Int { stacks.count { $0.residentPages(above: 8192) > 0 } }
       if goingOn { startGoroutine { while true { _ = Self.touch(100) } } }
       let end = Clock.nanotime() + 30_000_000_000
@@ -111,15 +111,6 @@ import Testing
         precondition(Clock.nanotime() < end, "\(deep()) stacks keep their deep pages")
         usleep(1000)
       }
-    }
-  }
-
-  /// 2,000 do: more than the pools take as they are, and that at once, before anybody has looked after them.
-  @Test func fewStacksStayDeep() async {
-    await #expect(processExitsWith: .success) {
-      ProcessorKnob.setMaxProcs(1)
-      let deep = Self.endDeep(2000).count { $0.residentPages(above: 8192) > 0 }
-      precondition(deep <= 1024 + StackCache.capacity, "\(deep) stacks keep their deep pages")
     }
   }
 

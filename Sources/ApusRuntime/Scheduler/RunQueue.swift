@@ -1,3 +1,4 @@
+import CApus
 import Synchronization
 
 /// A P's queue of runnable goroutines (Go's `runq` and `runnext`): a ring of 256 with one producer, the P's holder, and
@@ -173,14 +174,27 @@ struct OwnerQueue {
       if p.pointee.queue.head.compareExchange(
         expected: h, desired: h &+ 1, successOrdering: .releasing, failureOrdering: .relaxed
       ).exchanged {
-        // The one after it may lie in the cache of the processor that made it ready, or that this queue was stolen from.
-        if h &+ 1 != t {
-          let after = p.pointee.queue.ring[Int((h &+ 1) & 255)].load(ordering: .relaxed)
-          GRef(bitPattern: after)?.prefetchToWrite()
-        }
+        if h &+ 1 != t { prefetch(after: h, upTo: t) }
         return GRef(bitPattern: bits).unsafelyUnwrapped
       }
     }
+  }
+
+  /// Has the processor fetch what the next turns will need, while this one runs: a record may lie in the cache of the
+  /// processor that made the goroutine ready, or that this queue was stolen from; and where many have waited for long, a
+  /// stack is nowhere near. Its address stands in the record, which the turn before has fetched.
+  @inline(__always)
+  private func prefetch(after h: UInt32, upTo t: UInt32) {
+    let ring = p.pointee.queue.ring
+    let next = GRef(bitPattern: ring[Int((h &+ 1) & 255)].load(ordering: .relaxed))
+    next?.prefetchToWrite()
+    if h &+ 2 == t { return }
+    GRef(bitPattern: ring[Int((h &+ 2) & 255)].load(ordering: .relaxed))?.prefetchToWrite()
+    // A thief may have it by now, and run it: then this is no address of interest.
+    guard let next else { return }
+    let top = apus_peek_word(next)
+    apus_prefetch(top)
+    apus_prefetch(top &+ 128)
   }
 
   /// Calls `body` with up to `limit` of those that come next, which thieves may take meanwhile.

@@ -1,7 +1,7 @@
 /// How sysmon gives the deep pages of stacks that lie in the pools back to the kernel (`StackPools.warmSlots`).
 ///
-/// A hundred times a second it looks how many of them nobody has needed since, and cools so many, a batch a visit, since
-/// Ps wait for its next one. Before it waits for the first P to be taken it cools all of them: a process that is idle holds
+/// A hundred times a second it looks how many of them nobody has needed since, and cools so many: one batch a visit or one
+/// in 32, since Ps wait for its next one. So a hundred thousand are cooled in about a second. Before it waits for the first P to be taken it cools all of them: a process that is idle holds
 /// no memory of goroutines that have ended but for the top of each stack.
 struct StackCooling: ~Copyable {
   /// How long a stack is not needed at least before it is cooled, in nanoseconds.
@@ -13,14 +13,15 @@ struct StackCooling: ~Copyable {
   /// How many are yet to be cooled of those that were not needed.
   private var due = 0
 
-  /// A batch of what is due at `now`.
+  /// A part of what is due at `now`.
   mutating func visit(_ now: Int64, on m: MRef) {
     if !StackPools.hasWarm { return }
     if now >= next {
       next = now &+ Self.interval
       due = StackPools.unneeded(on: m)
     }
-    if due > 0 {
+    let left = due - max(StackCache.capacity, due / 32)
+    while due > max(left, 0) {
       let cooled = StackPools.cool(atMost: due, by: &batch, on: m)
       due = cooled == 0 ? 0 : due - cooled
     }

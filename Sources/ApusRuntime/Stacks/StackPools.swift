@@ -10,16 +10,14 @@ public struct StackPools: ~Copyable {
   private let freeSlots: UnsafeMutablePointer<SlotList>
   /// Stacks of the default size that left a P's cache as they were, and are the next to be taken. Where one P starts
   /// goroutines and another ends them, stacks go round through the pools, and each would lose its deep pages every time:
-  /// most of what such a round costs. Here it loses them when nobody has needed it for a while (`StackCooling`).
-  /// Under lock.
+  /// most of what such a round costs, and a third of what it takes to wake many goroutines that then end. Here it loses
+  /// them when nobody has needed it for a while (`StackCooling`). They are never more than were in use together, so that
+  /// the most memory that a program has at once stays what it is. Under lock.
   private var warmSlots = SlotList()
   /// The fewest warm stacks there have been since sysmon looked: so many were not needed. Under lock.
   private var fewestWarm = 0
   /// How many are warm. Written under lock; sysmon reads it without.
   private let warmCount = Atomic<Int>(0)
-
-  /// How many stacks the pools take with their deep pages.
-  private static var warmLimit: Int { 1024 }
 
   init(defaultOrder: UInt8) {
     self.defaultOrder = defaultOrder
@@ -122,15 +120,7 @@ public struct StackPools: ~Copyable {
 
   private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
     pools.pointee.lock.lock(m)
-    let isRoom = pools.pointee.warmSlots.count + cache.count - keeping <= warmLimit
-    if !isRoom {
-      pools.pointee.lock.unlock(m)
-      cache.trim(downTo: keeping)
-      pools.pointee.lock.lock(m)
-    }
-    while cache.count > keeping, let stack = cache.pop() {
-      if isRoom { pools.pointee.putWarm(stack) } else { pools.pointee.put(stack) }
-    }
+    while cache.count > keeping, let stack = cache.pop() { pools.pointee.putWarm(stack) }
     pools.pointee.lock.unlock(m)
   }
 
@@ -172,7 +162,7 @@ public struct StackPools: ~Copyable {
   }
 
   private mutating func putWarm(_ stack: Stack) {
-    warmSlots.reserve(Self.warmLimit)
+    warmSlots.reserve(regions[Int(defaultOrder - StackSize.orders.lowerBound)].capacity)
     warmSlots.push(slot(of: stack))
     warmCount.store(warmSlots.count, ordering: .relaxed)
   }
