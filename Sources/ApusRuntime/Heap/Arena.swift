@@ -3,11 +3,13 @@ import CApus
 /// The address space of the managed heap: one reservation for the objects and everything that is found by an object's
 /// address. All of it is inaccessible at first and costs no memory; `grow` makes more of it usable.
 ///
-/// Three bits stand for each 8 bytes of the arena, in three bitmaps; a slot's are those of its first 8 bytes.
+/// Two bits stand for each 8 bytes of the arena, in two bitmaps; a slot's are those of its first 8 bytes. And a byte stands
+/// for each 16, of which no two slots begin.
 ///
 /// - `allocated`: the slot is given out, or is part of a run that a cache hands out next. Written by whoever has the
 ///   block, read while the world stands still.
-/// - `marked`: the collector has found the object. Set atomically while it marks: neighbours share a word.
+/// - `marks`: bytes; 1 when the collector has found the object. Set by a plain store: no two objects share a byte, so that
+///   nothing but the same 1 can be lost.
 /// - `dead`: the object was not found and waits for its destruction (`Cleanup`). Only for layouts that need it.
 struct Arena {
   private(set) var base: UInt = 0
@@ -17,15 +19,15 @@ struct Arena {
   private(set) var usableBlocks = 0
   private var blocks: UInt = 0
   private var allocated: UInt = 0
-  private var marked: UInt = 0
+  private var marks: UInt = 0
   private var dead: UInt = 0
   /// A bit for each block: it is free; and it is free and has no memory. Used by the page heap.
   private(set) var freeMap: UInt = 0
   private(set) var releasedMap: UInt = 0
 
-  /// Bytes of the tables for each block: its record, its share of three bitmaps, and (rounded up) of two maps.
+  /// Bytes of the tables for each block: its record, its share of two bitmaps and of the marks, and (rounded up) of two maps.
   private static var tableBytesPerBlock: Int {
-    MemoryLayout<Block>.stride + 3 * 8 * HeapGeometry.wordsPerBlock
+    MemoryLayout<Block>.stride + 2 * 8 * HeapGeometry.wordsPerBlock + HeapGeometry.marksPerBlock
   }
 
   /// Reserves the address space (the first half of Go's `mallocinit`); less of it where there is not enough.
@@ -51,9 +53,10 @@ struct Arena {
     releasedMap = address + UInt(maps / 2)
     blocks = address + UInt(maps)
     allocated = blocks + UInt(count * MemoryLayout<Block>.stride)
-    marked = allocated + bitmap
-    dead = marked + bitmap
-    base = (dead + bitmap + UInt(HeapGeometry.blockSize) - 1) & ~UInt(HeapGeometry.blockSize - 1)
+    dead = allocated + bitmap
+    marks = dead + bitmap
+    let end = marks + UInt(count * HeapGeometry.marksPerBlock)
+    base = (end + UInt(HeapGeometry.blockSize) - 1) & ~UInt(HeapGeometry.blockSize - 1)
     blockLimit = count
   }
 
@@ -65,8 +68,8 @@ struct Arena {
       (base + UInt(usableBlocks * HeapGeometry.blockSize), more * HeapGeometry.blockSize),
       (blocks + UInt(usableBlocks * MemoryLayout<Block>.stride), more * MemoryLayout<Block>.stride),
       (allocated + bitmapOffset(usableBlocks), Int(bitmapOffset(more))),
-      (marked + bitmapOffset(usableBlocks), Int(bitmapOffset(more))),
       (dead + bitmapOffset(usableBlocks), Int(bitmapOffset(more))),
+      (marks + UInt(usableBlocks * HeapGeometry.marksPerBlock), more * HeapGeometry.marksPerBlock),
     ]
     if usableBlocks == 0 {
       let maps = Int(blocks - freeMap)
@@ -94,11 +97,9 @@ struct Arena {
     BlockRef(bitPattern: blocks &+ UInt(bitPattern: index &* MemoryLayout<Block>.stride)).unsafelyUnwrapped
   }
 
-  /// The words of a block in the three bitmaps.
+  /// The words of a block in the bitmaps.
   @inline(__always)
   func allocatedWords(ofBlock index: Int) -> UnsafeMutablePointer<UInt64> { words(allocated, index) }
-  @inline(__always)
-  func markedWords(ofBlock index: Int) -> UnsafeMutablePointer<UInt64> { words(marked, index) }
   @inline(__always)
   func deadWords(ofBlock index: Int) -> UnsafeMutablePointer<UInt64> { words(dead, index) }
 
@@ -108,9 +109,19 @@ struct Arena {
       .unsafelyUnwrapped
   }
 
-  /// The word with the mark of the object at `address`, and the mark's bit in it.
+  /// The mark of the object at `address`.
   @inline(__always)
-  func mark(of address: UInt) -> (word: UnsafeMutablePointer<UInt64>, bit: UInt64) { bit(marked, address) }
+  func mark(of address: UInt) -> UnsafeMutablePointer<UInt8> {
+    UnsafeMutablePointer(bitPattern: marks &+ (address &- base) >> UInt(HeapGeometry.markShift)).unsafelyUnwrapped
+  }
+
+  /// The marks of a block.
+  @inline(__always)
+  func marks(ofBlock index: Int) -> UnsafeMutablePointer<UInt8> {
+    UnsafeMutablePointer(bitPattern: marks &+ UInt(bitPattern: index &* HeapGeometry.marksPerBlock)).unsafelyUnwrapped
+  }
+
+  /// The word with the bit of the object at `address`, and the bit.
   @inline(__always)
   func allocation(of address: UInt) -> (word: UnsafeMutablePointer<UInt64>, bit: UInt64) { bit(allocated, address) }
   @inline(__always)

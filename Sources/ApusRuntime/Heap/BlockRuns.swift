@@ -40,7 +40,8 @@ enum BlockRuns {
     let count = setAllocated(first, end, in: index, mask)
     block.pointee.position = UInt32(end)
     block.pointee.freeSlots -= UInt32(count)
-    if apus_is_marking() != 0 { setMarked(first, end, in: index, mask) }
+    // The objects to come are black: they have no links yet, and what is stored in them is shaded.
+    if apus_is_marking() != 0 { setMarks(of: first, end, in: index, to: 1) }
     let base = heap.pointee.arena.address(ofBlock: index)
     return (base + UInt(first) << 3, base + UInt(end) << 3)
   }
@@ -51,15 +52,15 @@ enum BlockRuns {
     let base = heap.pointee.arena.address(ofBlock: index)
     let mask = block.pointee.layout.unsafelyUnwrapped.pointee.slotMask
     let allocated = heap.pointee.arena.allocatedWords(ofBlock: index)
-    let marked = heap.pointee.arena.markedWords(ofBlock: index)
     let first = Int(start - base) >> HeapGeometry.granuleShift
+    let last = Int(end - base) >> HeapGeometry.granuleShift
     var count = 0
-    eachWord(first, Int(end - base) >> HeapGeometry.granuleShift) { word, range in
+    eachWord(first, last) { word, range in
       let bits = mask[word] & range
       count += bits.nonzeroBitCount
       allocated[word] &= ~bits
-      if marked[word] & bits != 0 { _ = apus_bits_and(marked + word, ~bits) }
     }
+    setMarks(of: first, last, in: index, to: 0)
     block.pointee.freeSlots += UInt32(count)
     block.pointee.position = UInt32(first)
   }
@@ -75,13 +76,11 @@ enum BlockRuns {
     return count
   }
 
-  /// The objects to come are black: they have no links yet, and what is stored in them is shaded.
-  private static func setMarked(_ first: Int, _ end: Int, in index: Int, _ mask: UnsafePointer<UInt64>) {
-    let marked = heap.pointee.arena.markedWords(ofBlock: index)
-    eachWord(first, end) { word, range in
-      // Others mark neighbours in the same word.
-      _ = apus_bits_or(marked + word, mask[word] & range)
-    }
+  /// A run begins and ends where slots do. So where the run's last granule shares a mark with the one behind it, the mark is
+  /// that one's. Between them all are set, those of places where no slot begins, too: they mean nothing.
+  private static func setMarks(of first: Int, _ end: Int, in index: Int, to value: UInt8) {
+    let marks = heap.pointee.arena.marks(ofBlock: index)
+    apus_marks_fill(marks + first / 2, end / 2 - first / 2, value)
   }
 
   /// The words with the bits from `first` up to `end`, and which bits of each these are.

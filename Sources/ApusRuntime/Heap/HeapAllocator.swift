@@ -33,8 +33,7 @@ public enum HeapAllocator {
     allocation.word.pointee |= allocation.bit
     let cache = processor(m)
     if apus_is_marking() != 0 {
-      let mark = heap.pointee.arena.mark(of: address)
-      _ = apus_bits_or(mark.word, mark.bit)
+      apus_mark_set(heap.pointee.arena.mark(of: address))
       cache.pointee.heap.blackBytes += Int(size)
     }
     Pacer.charge(Int(size))

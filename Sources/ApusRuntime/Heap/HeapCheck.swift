@@ -34,10 +34,11 @@ enum HeapCheck {
       extent.blocks += 1
       checkBlock(index, block, phase)
       let words = block.pointee.state == .large ? 1 : HeapGeometry.wordsPerBlock
-      let (allocated, marked) = (arena.allocatedWords(ofBlock: index), arena.markedWords(ofBlock: index))
+      let (allocated, marks) = (arena.allocatedWords(ofBlock: index), arena.marks(ofBlock: index))
+      let mask = block.pointee.layout.unsafelyUnwrapped.pointee.slotMask
       let dead = arena.deadWords(ofBlock: index)
       for word in 0..<words {
-        var bits = phase == .afterMarking ? marked[word] : allocated[word]
+        var bits = phase == .afterMarking ? apus_marks_bits(marks + 32 * word) & mask[word] : allocated[word]
         if block.pointee.needsCleanup { bits &= ~dead[word] }
         while bits != 0 {
           let bit = word * 64 + bits.trailingZeroBitCount
@@ -59,7 +60,7 @@ enum HeapCheck {
     var count = 0
     for word in 0..<words {
       let allocated = arena.allocatedWords(ofBlock: index)[word]
-      let marked = arena.markedWords(ofBlock: index)[word]
+      let marked = apus_marks_bits(arena.marks(ofBlock: index) + 32 * word) & layout.pointee.slotMask[word]
       count += allocated.nonzeroBitCount
       if allocated & ~layout.pointee.slotMask[word] != 0 { fail("an allocation bit beside a slot", index) }
       if marked & ~allocated != 0 { fail("a mark on a free slot", index) }
@@ -103,8 +104,7 @@ enum HeapCheck {
     let isDead = block.pointee.needsCleanup && death.word.pointee & death.bit != 0
     if isDead { failLink("to a dead object", address, target) }
     if layout.pointee.type.pointee.key != type { failLink("to an object of another type", address, target) }
-    let mark = arena.mark(of: target)
-    if phase == .afterMarking && mark.word.pointee & mark.bit == 0 {
+    if phase == .afterMarking && arena.mark(of: target).pointee == 0 {
       failLink("from a marked object to one that is not", address, target)
     }
   }

@@ -6,6 +6,9 @@ enum HeapGeometry {
   /// What an object's size is rounded up to, and what one bit of a bitmap stands for.
   static var granuleShift: Int { 3 }
   static var granule: Int { 1 << granuleShift }
+  /// The bytes that one mark stands for: the least that a slot has.
+  static var markShift: Int { 4 }
+  static var marksPerBlock: Int { blockSize >> markShift }
   /// The words of one bitmap that belong to a block.
   static var wordsPerBlock: Int { blockSize / granule / 64 }
   /// Address space is made usable by so many bytes at a time.

@@ -4,6 +4,10 @@ import Synchronization
 /// Marks and scans objects, with what it needs for that at hand (the inner part of Go's `gcDrain`, `greyobject`,
 /// `scanobject`, `scanConservative`). Lives inside one section, or while the world stands still: `init` takes what the P
 /// has, `end` puts it back.
+///
+/// The links of an object are looked at from the last to the first. What is queued last is scanned first, so the first link
+/// is followed first, then what that one leads to, and the objects come in about the order in which most programs have made
+/// them: neighbours in memory after each other. The other way round it takes a fifth longer.
 struct Marker {
   private let base: UInt
   /// The bytes of the arena that were ever given out.
@@ -50,19 +54,13 @@ struct Marker {
   /// Marks the object at `address`, which is an object's; queues it for scanning if it was not marked and has links.
   @inline(__always)
   mutating func mark(_ address: UInt) {
-    guard let block = Self.setMark(of: address, in: arena) else { return }
+    let mark = arena.mark(of: address)
+    if apus_mark_load(mark) != 0 { return }
+    apus_mark_set(mark)
+    let block = arena.block(at: arena.index(of: address))
     markedBytes &+= Int(bitPattern: block.pointee.slotSize)
     if block.pointee.isNoScan { return }
     push(address)
-  }
-
-  /// Marks the object at `address`: its block, or nil if it was marked.
-  @inline(__always)
-  private static func setMark(of address: UInt, in arena: Arena) -> BlockRef? {
-    let mark = arena.mark(of: address)
-    if apus_bits_load(mark.word) & mark.bit != 0 { return nil }
-    let block = arena.block(at: arena.index(of: address))
-    return apus_bits_or(mark.word, mark.bit) & mark.bit != 0 ? nil : block
   }
 
   @inline(__always)
@@ -131,11 +129,15 @@ struct Marker {
         return
       }
       repeat {
-        let place = address &+ UInt(truncatingIfNeeded: links.trailingZeroBitCount) &* 8
-        links &= links &- 1
+        let word = 31 &- links.leadingZeroBitCount
+        links ^= 1 &<< UInt32(truncatingIfNeeded: word)
+        let place = address &+ UInt(truncatingIfNeeded: word) &* 8
         let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
         if target == 0 { continue }
-        guard let block = Self.setMark(of: target, in: arena) else { continue }
+        let mark = arena.mark(of: target)
+        if apus_mark_load(mark) != 0 { continue }
+        apus_mark_set(mark)
+        let block = arena.block(at: arena.index(of: target))
         bytes &+= Int(bitPattern: block.pointee.slotSize)
         if block.pointee.isNoScan { continue }
         entries[count] = target
@@ -224,7 +226,9 @@ struct Marker {
   @inline(__always)
   private mutating func scanValue(_ address: UInt, _ layout: HeapLayoutRef) {
     let links = layout.pointee.links
-    for index in 0..<layout.pointee.linkCount {
+    var index = layout.pointee.linkCount
+    while index > 0 {
+      index &-= 1
       let place = UnsafeRawPointer(bitPattern: address &+ UInt(links[index].offset)).unsafelyUnwrapped
       let target = apus_load_link(place)
       if target != 0 { mark(target) }
@@ -239,10 +243,10 @@ struct Marker {
     let first = array &+ layout.pointee.elements
     let from = start <= first ? 0 : (start &- first &+ stride &- 1) / stride
     let to = end <= first ? 0 : min(count, (end &- first &+ stride &- 1) / stride)
-    var index = from
-    while index < to {
+    var index = to
+    while index > from {
+      index &-= 1
       scanValue(first &+ index &* stride, layout)
-      index &+= 1
     }
   }
 

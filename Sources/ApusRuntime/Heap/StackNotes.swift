@@ -54,9 +54,7 @@ struct StackNotes {
       let word = UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee
       place &+= 8
       if word &- base >= used { continue }
-      // Only the first granule of an object is ever marked.
-      let mark = heap.pointee.arena.mark(of: word)
-      if apus_bits_load(mark.word) & mark.bit != 0 { continue }
+      if isMarked(word) { continue }
       if count == capacity { return }
       words[count] = word
       count += 1
@@ -65,6 +63,22 @@ struct StackNotes {
     let stamp = G.scanStamp(cycle: heap.pointee.collector.cycle.load(ordering: .relaxed))
     let status = g.pointee.statusWord.load(ordering: .relaxed)
     g.pointee.statusWord.store(status & ~G.scanMask | stamp, ordering: .relaxed)
+  }
+
+  /// Whether `word` is an address in the part of a marked object that its mark stands for. The mark may also be that of an
+  /// object which begins 8 bytes behind `word`.
+  ///
+  /// The record of a block that somebody has just taken may not be seen yet here. Then `word` is no reference: whoever has
+  /// one to an object in the block got it from the one who has taken the block.
+  @inline(__always)
+  static func isMarked(_ word: UInt) -> Bool {
+    let arena = heap.pointee.arena
+    if apus_mark_load(arena.mark(of: word)) == 0 { return false }
+    let granule = (word &- arena.base) >> UInt(HeapGeometry.granuleShift)
+    if granule & 1 != 0 { return true }
+    guard let layout = arena.block(at: arena.index(of: word)).pointee.layout else { return false }
+    let bit = Int(bitPattern: granule) & (64 * HeapGeometry.wordsPerBlock - 1)
+    return layout.pointee.slotMask[bit / 64] & 1 << UInt64(bit % 64) != 0
   }
 
   /// Marks what was noted, until all is done or the clock shows `deadline`; false when it did. The world stands still.

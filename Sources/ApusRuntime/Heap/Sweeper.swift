@@ -4,7 +4,7 @@ import Synchronization
 /// Sweeping: what was not marked is free (Go's `sweep`, `sweepone`). Each block is swept once after each cycle, by whoever
 /// wants to allocate in it, by the background sweeper, or by the one who begins the next cycle, before it does.
 ///
-/// Sweeping a block of objects without anything to destroy is copying its marks over its allocation bits: no object is
+/// Sweeping a block of objects without anything to destroy is writing its marks over its allocation bits: no object is
 /// touched. The others go to `Cleanup`.
 struct Sweeper: ~Copyable {
   /// Raised by two at the end of each cycle, while the world stands still: all blocks are unswept then.
@@ -76,21 +76,20 @@ struct Sweeper: ~Copyable {
     block.pointee.sweepGeneration.store(generation &- 1, ordering: .sequentiallyConsistent)
     WeakTable.sweep(block, on: m)
     let allocated = heap.pointee.arena.allocatedWords(ofBlock: index)
-    let marked = heap.pointee.arena.markedWords(ofBlock: index)
+    let marks = heap.pointee.arena.marks(ofBlock: index)
+    let mask = block.pointee.layout.unsafelyUnwrapped.pointee.slotMask
     let words = block.pointee.state == .large ? 1 : HeapGeometry.wordsPerBlock
     if block.pointee.needsCleanup {
       let dead = heap.pointee.arena.deadWords(ofBlock: index)
       for word in 0..<words {
-        let unfound = allocated[word] & ~marked[word]
+        let unfound = allocated[word] & ~(apus_marks_take(marks + 32 * word) & mask[word])
         if unfound & ~dead[word] != 0 { _ = apus_bits_or(dead + word, unfound) }
-        marked[word] = 0
       }
     } else {
       var live = 0
       for word in 0..<words {
-        let bits = marked[word]
+        let bits = apus_marks_take(marks + 32 * word) & mask[word]
         allocated[word] = bits
-        marked[word] = 0
         live += bits.nonzeroBitCount
       }
       block.pointee.freeSlots = block.pointee.layout.unsafelyUnwrapped.pointee.slotCount - UInt32(live)

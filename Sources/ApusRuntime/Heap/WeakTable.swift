@@ -56,7 +56,7 @@ public struct WeakTable: ~Copyable {
     if address == 0 { return nil }
     if block(of: address).pointee.weakGeneration != heap.pointee.sweeper.generation.load(ordering: .relaxed) {
       let mark = heap.pointee.arena.mark(of: address)
-      if apus_bits_load(mark.word) & mark.bit == 0 { return nil }
+      if apus_mark_load(mark) == 0 { return nil }
     }
     Barrier.shadeInSection(address, on: m)
     return address
@@ -95,7 +95,7 @@ public struct WeakTable: ~Copyable {
     while number != 0 {
       let next = slots[Int(number)].next
       let mark = heap.pointee.arena.mark(of: slots[Int(number)].address)
-      if apus_bits_load(mark.word) & mark.bit != 0 {
+      if apus_mark_load(mark) != 0 {
         slots[Int(number)].next = kept
         kept = number
       } else {

@@ -2,6 +2,7 @@
 #ifndef CAPUS_HEAP_H
 #define CAPUS_HEAP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// 1 while the collector marks: whoever stores a link shades the object first (the write barrier). A C global, so that
@@ -33,6 +34,43 @@ static inline __attribute__((always_inline)) uint64_t apus_bits_or(uint64_t *wor
 }
 static inline __attribute__((always_inline)) uint64_t apus_bits_and(uint64_t *word, uint64_t bits) {
   return __atomic_fetch_and(word, bits, __ATOMIC_RELAXED);
+}
+
+/// The mark of an object. Whoever finds it 0 sets it and scans the object. Two who find it 0 at once both do so, and both
+/// find the same there: that costs time, and an atomic operation costs more, each time.
+static inline __attribute__((always_inline)) uint8_t apus_mark_load(const uint8_t *mark) {
+  return __atomic_load_n(mark, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) void apus_mark_set(uint8_t *mark) {
+  __atomic_store_n(mark, 1, __ATOMIC_RELAXED);
+}
+
+/// 32 marks as a word of bits, each twice: the slot may begin at either half of what the mark stands for.
+static inline __attribute__((always_inline)) uint64_t apus_marks_bits(const uint8_t *marks) {
+  uint64_t bits = 0;
+  for (int part = 0; part < 4; part++) {
+    uint64_t eight;
+    __builtin_memcpy(&eight, marks + 8 * part, 8);
+    // Byte i is 0 or 1, and comes out as bit i of the topmost byte.
+    bits |= (eight * 0x0102040810204080) >> 56 << (8 * part);
+  }
+  bits = (bits | bits << 16) & 0x0000ffff0000ffff;
+  bits = (bits | bits << 8) & 0x00ff00ff00ff00ff;
+  bits = (bits | bits << 4) & 0x0f0f0f0f0f0f0f0f;
+  bits = (bits | bits << 2) & 0x3333333333333333;
+  bits = (bits | bits << 1) & 0x5555555555555555;
+  return bits | bits << 1;
+}
+
+/// The same, and clears them.
+static inline __attribute__((always_inline)) uint64_t apus_marks_take(uint8_t *marks) {
+  uint64_t bits = apus_marks_bits(marks);
+  __builtin_memset(marks, 0, 32);
+  return bits;
+}
+
+static inline void apus_marks_fill(uint8_t *marks, intptr_t count, uint8_t value) {
+  __builtin_memset(marks, value, (size_t)count);
 }
 
 /// A table of zeros that Ps share until they allocate managed objects: 64 entries of 32 bytes.

@@ -1,0 +1,144 @@
+import Apus
+import CApus
+import Testing
+
+@testable import ApusHeap
+@testable import ApusRuntime
+
+extension ManagedHeapTests {
+  /// The marks of objects, and the order in which they are set.
+  @Suite struct Marks {
+    private struct Small {
+      var value: Int
+    }
+
+    private struct Middle {
+      var next = Link<Middle>()
+      var values = (0, 0)
+    }
+
+    private struct Wide {
+      var chains = Links<16, Middle>()
+    }
+
+    private static func isMarked(_ address: UnsafeMutableRawPointer) -> Bool {
+      heap.pointee.arena.mark(of: UInt(bitPattern: address)).pointee != 0
+    }
+
+    /// `count` objects of which every second one is kept: how many of the others are found to live after a collection.
+    private static func leftOver<Object: Sendable>(
+      _ count: Int, _ make: @escaping @Sendable (Int) -> Object
+    ) -> (kept: Int, others: Int) {
+      let (root, weak) = (Shared<Root<HeapArray<Link<Object>>>?>(nil), Shared<[WeakRef<Object>]>([]))
+      onAnotherStack { heap in
+        let kept = heap.newArray(repeating: Link<Object>(), count: count / 2)
+        for index in 0..<count {
+          let object = heap.new(make(index))
+          weak.value.append(WeakRef(object))
+          if index % 2 == 1 { kept[index / 2] = object }
+        }
+        root.value = Root(kept)
+      }
+      DrivenCollector.begin()
+      DrivenCollector.end()
+      return withHeap { heap in
+        let lives = weak.value.map { $0.get(heap) != nil }
+        return (
+          stride(from: 1, to: count, by: 2).count { lives[$0] }, stride(from: 0, to: count, by: 2).count { lives[$0] }
+        )
+      }
+    }
+
+    @Test func neighboursHaveMarksOfTheirOwn() {
+      let small = DrivenCollector.run { Self.leftOver(4000) { Small(value: $0) } }
+      #expect(small == (2000, 0))
+      let middle = DrivenCollector.run { Self.leftOver(4000) { Middle(values: ($0, $0)) } }
+      #expect(middle == (2000, 0))
+    }
+
+    @Test func marksComeOutAsBits() {
+      var generator = SystemRandomNumberGenerator()
+      for _ in 0..<1000 {
+        var marks = (0..<32).map { _ in UInt8.random(in: 0...1, using: &generator) }
+        let bits = (0..<64).reduce(UInt64(0)) { $0 | UInt64(marks[$1 / 2]) << UInt64($1) }
+        #expect(apus_marks_bits(marks) == bits)
+        #expect(apus_marks_take(&marks) == bits)
+        #expect(marks == [UInt8](repeating: 0, count: 32))
+      }
+    }
+
+    @Test func aMarkSaysNothingOfTheObjectBefore() {
+      let seen = DrivenCollector.run {
+        let seen = Shared<[Bool]>([])
+        DrivenCollector.begin()
+        onAnotherStack { heap in
+          // Slots of 24 bytes: every other one begins in the middle of what a mark stands for.
+          var before = heap.new(Middle())
+          while true {
+            let object = heap.new(Middle())
+            let address = UInt(bitPattern: object.address)
+            if address % 16 == 8 && address - UInt(bitPattern: before.address) == 24 {
+              // New objects are black while the collector marks.
+              let mark = ApusRuntime.heap.pointee.arena.mark(of: UInt(bitPattern: before.address))
+              seen.value.append(StackNotes.isMarked(address - 8))
+              mark.pointee = 0
+              seen.value += [address - 24, address - 16, address - 8, address].map(StackNotes.isMarked)
+              mark.pointee = 1
+              return
+            }
+            before = object
+          }
+        }
+        DrivenCollector.end()
+        return seen.value
+      }
+      #expect(seen == [false, false, false, false, true])
+    }
+
+    @Test func whatIsMadeWhileTheCollectorMarksIsBlackUntilTheNextCycle() {
+      let (lived, living) = DrivenCollector.run {
+        let weak = Shared<[WeakRef<Middle>]>([])
+        func count() -> Int { withHeap { heap in weak.value.count { $0.get(heap) != nil } } }
+        DrivenCollector.begin()
+        onAnotherStack { heap in
+          for _ in 0..<3001 { weak.value.append(WeakRef(heap.new(Middle()))) }
+        }
+        DrivenCollector.end()
+        let lived = count()
+        DrivenCollector.begin()
+        DrivenCollector.end()
+        return (lived, count())
+      }
+      #expect(lived == 3001)
+      #expect(living == 0)
+    }
+
+    @Test func theFirstLinkIsFollowedFirst() {
+      let marked = DrivenCollector.run {
+        let root = Shared<Root<Wide>?>(nil)
+        onAnotherStack { heap in
+          let wide = heap.new(Wide())
+          for index in 0..<16 {
+            var last = heap.new(Middle())
+            wide.chains[index] = last
+            for _ in 0..<100 {
+              let next = heap.new(Middle())
+              last.next = next
+              last = next
+            }
+          }
+          root.value = Root(wide)
+        }
+        DrivenCollector.begin()
+        DrivenCollector.mark(400 * 24)
+        let marked = withHeap { heap in
+          let chains = root.value!.get(heap).chains
+          return [0, 15].map { Self.isMarked(chains[$0]!.next!.address) }
+        }
+        DrivenCollector.end()
+        return marked
+      }
+      #expect(marked == [true, false])
+    }
+  }
+}
