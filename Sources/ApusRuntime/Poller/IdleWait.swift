@@ -72,19 +72,21 @@ public struct IdleWait: ~Copyable {
   let pollUntil = Atomic<Int64>(0)
   /// 1: the wait, or the next one, is to return. The futex.
   private let interrupted = Atomic<UInt32>(0)
-  /// How late the kernel lets a thread go on after the time that it asked for, on average: 40 microseconds where the CPU
-  /// has to be woken from a deep sleep. Only the one that waits writes it.
-  private let oversleep = Atomic<Int64>(0)
+  /// By how much earlier than it is to go on a thread asks to be woken.
+  private let lead = Atomic<Int64>(0)
 
   init() {}
 
   /// Blocks the calling thread until `when`, an event, or an interruption. Whom the events have woken.
   ///
-  /// It asks to be woken earlier by as much as it was woken too late before, and spends the rest spinning: the CPU has
-  /// nothing else to do, and would be on its way out of its sleep otherwise. At most an eighth of the wait, and at most
-  /// 60 microseconds.
+  /// The kernel lets a thread go on some time after the one that it asked for: 20 to 100 microseconds where the CPU has to
+  /// be woken from a deep sleep. So it asks for an earlier time (`WakeLead`), and spends the rest spinning: the CPU has
+  /// nothing else to do, and would be on its way out of its sleep otherwise. At most an eighth of the wait.
   private func block(until when: Int64, on m: MRef) -> GQueue {
     var woken = GQueue()
+    // Once for the whole wait: who was woken before its time, so that little is left, spins.
+    let wait = when == TimerHeap.none ? 0 : when &- Clock.nanotime()
+    let early = WakeLead.early(lead.load(ordering: .relaxed), wait: wait)
     while woken.count == 0 {
       // In this order: see "The poller's beginning".
       let hasPoller = Netpoll.isInitialised
@@ -95,8 +97,6 @@ public struct IdleWait: ~Copyable {
       }
       let left = when &- Clock.nanotime()
       if left <= 0 { break }
-      let average = oversleep.load(ordering: .relaxed)
-      let early = min(average &+ average / 4, left / 8)
       if left <= max(early, Self.shortestSleep) {
         for _ in 0..<20 { apus_spin_hint() }
         continue
@@ -107,14 +107,13 @@ public struct IdleWait: ~Copyable {
         Futex.wait(address, while: 0, nanoseconds: left &- early)
       }
       if interrupted.load(ordering: .relaxed) != 0 || woken.count > 0 { break }
-      let late = min(max(Clock.nanotime() &- (when &- early), 0), Self.longestOversleep)
-      oversleep.store(average &+ (late &- average) / 8, ordering: .relaxed)
+      let late = Clock.nanotime() &- (when &- early)
+      lead.store(WakeLead.next(lead.load(ordering: .relaxed), late: late), ordering: .relaxed)
     }
     interrupted.store(0, ordering: .sequentiallyConsistent)
     return woken
   }
 
-  private static var longestOversleep: Int64 { 48_000 }
   /// What is left when less than this remains is not worth a system call.
   private static var shortestSleep: Int64 { 2_000 }
 

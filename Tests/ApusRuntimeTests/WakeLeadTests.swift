@@ -1,0 +1,42 @@
+import ApusRuntime
+import Testing
+
+@Suite("The lead of a wake-up")
+struct WakeLeadTests {
+  /// Latenesses that all occur equally often, in an order that mixes them.
+  private func latenesses(_ range: ClosedRange<Int64>, _ count: Int) -> [Int64] {
+    let width = range.upperBound - range.lowerBound + 1
+    return (0..<Int64(count)).map { range.lowerBound + ($0 * 15_485_863) % width }
+  }
+
+  @Test("covers all but one lateness of 32")
+  func coversMost() {
+    var lead: Int64 = 0
+    for late in latenesses(10_000...50_000, 4000) { lead = WakeLead.next(lead, late: late) }
+    var later = 0
+    for late in latenesses(10_000...50_000, 32_000) {
+      if late > lead { later += 1 }
+      lead = WakeLead.next(lead, late: late)
+    }
+    #expect(abs(later - 1000) <= 100)
+    #expect(abs(lead - 48_750) <= 4000)
+  }
+
+  @Test("grows at once, and falls where the kernel is in time")
+  func follows() {
+    var lead: Int64 = 0
+    for _ in 0..<50 { lead = WakeLead.next(lead, late: 200_000) }
+    #expect(lead == WakeLead.longest)
+    for _ in 0..<2000 { lead = WakeLead.next(lead, late: 2000) }
+    #expect((1900...4000).contains(lead))
+    for _ in 0..<1000 { lead = WakeLead.next(lead, late: -500) }
+    #expect(lead == 0)
+  }
+
+  @Test("is an eighth of the wait at the most")
+  func isBounded() {
+    #expect(WakeLead.early(50_000, wait: 1_000_000) == 50_000)
+    #expect(WakeLead.early(50_000, wait: 80_000) == 10_000)
+    #expect(WakeLead.early(50_000, wait: -3) == 0)
+  }
+}
