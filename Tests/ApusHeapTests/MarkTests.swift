@@ -130,11 +130,14 @@ extension ManagedHeapTests {
           root.value = Root(wide)
         }
         DrivenCollector.begin()
-        DrivenCollector.mark(400 * 24)
-        let marked = withHeap { heap in
-          let chains = root.value!.get(heap).chains
-          return [0, 15].map { Self.isMarked(chains[$0]!.next!.address) }
-        }
+        var marked: [Bool]
+        repeat {
+          DrivenCollector.mark(100 * 24)
+          marked = withHeap { heap in
+            let chains = root.value!.get(heap).chains
+            return [0, 15].map { Self.isMarked(chains[$0]!.next!.address) }
+          }
+        } while marked == [false, false]
         DrivenCollector.end()
         return marked
       }

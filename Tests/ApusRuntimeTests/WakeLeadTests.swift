@@ -29,7 +29,7 @@ struct WakeLeadTests {
     #expect(lead == WakeLead.longest)
     for _ in 0..<2000 { lead = WakeLead.next(lead, late: 2000) }
     #expect((1900...4000).contains(lead))
-    for _ in 0..<1000 { lead = WakeLead.next(lead, late: -500) }
+    for _ in 0..<1000 { lead = WakeLead.next(lead, late: 0) }
     #expect(lead == 0)
   }
 

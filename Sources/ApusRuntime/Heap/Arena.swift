@@ -4,7 +4,7 @@ import CApus
 /// address. All of it is inaccessible at first and costs no memory; `grow` makes more of it usable.
 ///
 /// Two bits stand for each 8 bytes of the arena, in two bitmaps; a slot's are those of its first 8 bytes. And a byte stands
-/// for each 16, of which no two slots begin.
+/// for each 16, in which no two slots begin.
 ///
 /// - `allocated`: the slot is given out, or is part of a run that a cache hands out next. Written by whoever has the
 ///   block, read while the world stands still.

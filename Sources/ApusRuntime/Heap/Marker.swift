@@ -103,8 +103,7 @@ struct Marker {
   /// is time to see whether others have work.
   ///
   /// All that the loop writes is in variables of its own: for all that the compiler knows, a store into the buffer might
-  /// change what is in `self`, and it would be read again for each object. That shows, since the atomic operation on the
-  /// mark lets nothing overlap.
+  /// change what is in `self`, and it would be read again for each object.
   @inline(__always)
   private mutating func scanSome(_ window: inout MarkWindow, until goal: Int) {
     let (arena, buffer, limit) = (self.arena, self.buffer, goal &- markedBytes)

@@ -66,7 +66,8 @@ struct StackNotes {
   }
 
   /// Whether `word` is an address in the part of a marked object that its mark stands for. The mark may also be that of an
-  /// object which begins 8 bytes behind `word`.
+  /// object which begins 8 bytes behind `word`; or it belongs to a run of objects to come, which has one for all its bytes,
+  /// and then `word` points into one of those, and all are marked.
   ///
   /// The record of a block that somebody has just taken may not be seen yet here. Then `word` is no reference: whoever has
   /// one to an object in the block got it from the one who has taken the block.

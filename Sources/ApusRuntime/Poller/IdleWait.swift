@@ -98,6 +98,8 @@ public struct IdleWait: ~Copyable {
       let left = when &- Clock.nanotime()
       if left <= 0 { break }
       if left <= max(early, Self.shortestSleep) {
+        // Nobody else looks for events meanwhile.
+        if hasPoller { woken = Netpoll.poll(0, on: m) }
         for _ in 0..<20 { apus_spin_hint() }
         continue
       }
@@ -108,6 +110,8 @@ public struct IdleWait: ~Copyable {
       }
       if interrupted.load(ordering: .relaxed) != 0 || woken.count > 0 { break }
       let late = Clock.nanotime() &- (when &- early)
+      // Woken before its time, by a signal or by an event that nobody waits for: that says nothing of the kernel.
+      if late < 0 { continue }
       lead.store(WakeLead.next(lead.load(ordering: .relaxed), late: late), ordering: .relaxed)
     }
     interrupted.store(0, ordering: .sequentiallyConsistent)

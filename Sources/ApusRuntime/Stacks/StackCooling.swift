@@ -1,11 +1,13 @@
 /// How sysmon gives the deep pages of stacks that lie in the pools back to the kernel (`StackPools.warmSlots`).
 ///
-/// A hundred times a second it looks how many of them nobody has needed since, and cools so many: one batch a visit or one
-/// in 32, since Ps wait for its next one. So a hundred thousand are cooled in about a second. Before it waits for the first P to be taken it cools all of them: a process that is idle holds
-/// no memory of goroutines that have ended but for the top of each stack.
+/// A hundred times a second it looks how many of them nobody has needed since, and cools so many: a visit one batch, or
+/// one in 32 for as long as half a millisecond, since Ps wait for its next one. Thousands are cooled in a second or two.
+/// Before it waits for the first P to be taken it cools all of them: a process that is idle holds no memory of goroutines
+/// that have ended but for the top of each stack.
 struct StackCooling: ~Copyable {
   /// How long a stack is not needed at least before it is cooled, in nanoseconds.
   private static var interval: Int64 { 10_000_000 }
+  private static var longestVisit: Int64 { 500_000 }
 
   /// Of a batch, while it has left the pools. Empty between two visits.
   private var batch = StackCache(order: sched.pointee.stackPools.defaultOrder)
@@ -21,9 +23,11 @@ struct StackCooling: ~Copyable {
       due = StackPools.unneeded(on: m)
     }
     let left = due - max(StackCache.capacity, due / 32)
+    let end = Clock.nanotime() &+ Self.longestVisit
     while due > max(left, 0) {
       let cooled = StackPools.cool(atMost: due, by: &batch, on: m)
       due = cooled == 0 ? 0 : due - cooled
+      if Clock.nanotime() >= end { return }
     }
   }
 

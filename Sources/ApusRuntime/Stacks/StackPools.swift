@@ -11,8 +11,8 @@ public struct StackPools: ~Copyable {
   /// Stacks of the default size that left a P's cache as they were, and are the next to be taken. Where one P starts
   /// goroutines and another ends them, stacks go round through the pools, and each would lose its deep pages every time:
   /// most of what such a round costs, and a third of what it takes to wake many goroutines that then end. Here it loses
-  /// them when nobody has needed it for a while (`StackCooling`). They are never more than were in use together, so that
-  /// the most memory that a program has at once stays what it is. Under lock.
+  /// them when nobody has needed it for a while (`StackCooling`). They are never more than were in use together; but
+  /// what else a program takes, in the moment after so many have ended, comes on top of them. Under lock.
   private var warmSlots = SlotList()
   /// The fewest warm stacks there have been since sysmon looked: so many were not needed. Under lock.
   private var fewestWarm = 0

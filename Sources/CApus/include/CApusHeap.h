@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) uint64_t apus_bits_and(uint64_t *wo
 }
 
 /// The mark of an object. Whoever finds it 0 sets it and scans the object. Two who find it 0 at once both do so, and both
-/// find the same there: that costs time, and an atomic operation costs more, each time.
+/// find the same there: it costs time, and the object's bytes count twice; an atomic operation costs more, each time.
 static inline __attribute__((always_inline)) uint8_t apus_mark_load(const uint8_t *mark) {
   return __atomic_load_n(mark, __ATOMIC_RELAXED);
 }
