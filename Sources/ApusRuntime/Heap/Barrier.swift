@@ -3,11 +3,11 @@ import CApus
 /// The write barrier (Dijkstra's, of insertion): while the collector marks, whoever stores a link marks the object that it
 /// refers to. So no scanned object ever refers to one that is not marked.
 ///
-/// The flag is tested in the program's own code, and between the test and the store the goroutine may be stopped. That is
-/// safe, because of what is scanned when a cycle begins. A goroutine that was stopped in the middle of its own code when
-/// the flag was set had tested the old one; the object that it is about to store is in its registers or on its stack then, and the stacks of those goroutines are scanned
-/// before anybody runs again. A goroutine that was parked or on a queue is inside a call of the runtime, and no
-/// such call lies between the test and the store.
+/// The flag is tested in the program's own code (ApusHeap/Ref.swift), and between the test and the store
+/// the goroutine may be stopped. That is safe, because of what is scanned when a cycle begins. A goroutine that was stopped
+/// in the middle of its own code when the flag was set had tested the old one; the object that it is about to store is in
+/// its registers or on its stack then, and the stacks of those goroutines are scanned before anybody runs again. A goroutine
+/// that was parked or on a queue is inside a call of the runtime, and no such call lies between the test and the store.
 ///
 /// There is no deletion half as in Go's barrier: a reference that is loaded from an object and deleted there is on a
 /// stack, and the stacks that ran are scanned again at the end.
