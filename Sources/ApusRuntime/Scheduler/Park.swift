@@ -123,10 +123,8 @@ public enum Park {
       return
     }
     m.enter()
-    // It will run soon, and its stack may have left the caches long ago: what the switch and the frames that it goes on in
-    // read comes meanwhile.
+    // It will run soon, and its stack may have left the caches long ago: what the switch reads comes meanwhile.
     apus_prefetch(g.pointee.head.sp)
-    apus_prefetch(g.pointee.head.sp &+ 128)
     if Trace.isOn { Trace.unblock(g, on: m) }
     Latency.makeReadyAfterWait(g)
     if let p = m.pointee.p {
