@@ -54,13 +54,19 @@ struct Marker {
   /// Marks the object at `address`, which is an object's; queues it for scanning if it was not marked and has links.
   @inline(__always)
   mutating func mark(_ address: UInt) {
-    let mark = arena.mark(of: address)
-    if apus_mark_load(mark) != 0 { return }
-    apus_mark_set(mark)
-    let block = arena.block(at: arena.index(of: address))
+    guard let block = Self.setMark(of: address, in: arena) else { return }
     markedBytes &+= Int(bitPattern: block.pointee.slotSize)
     if block.pointee.isNoScan { return }
     push(address)
+  }
+
+  /// Marks the object at `address`: its block, or nil if it was marked.
+  @inline(__always)
+  private static func setMark(of address: UInt, in arena: Arena) -> BlockRef? {
+    let mark = arena.mark(of: address)
+    if apus_mark_load(mark) != 0 { return nil }
+    apus_mark_set(mark)
+    return arena.block(at: arena.index(of: address))
   }
 
   @inline(__always)
@@ -133,10 +139,7 @@ struct Marker {
         let place = address &+ UInt(truncatingIfNeeded: word) &* 8
         let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
         if target == 0 { continue }
-        let mark = arena.mark(of: target)
-        if apus_mark_load(mark) != 0 { continue }
-        apus_mark_set(mark)
-        let block = arena.block(at: arena.index(of: target))
+        guard let block = Self.setMark(of: target, in: arena) else { continue }
         bytes &+= Int(bitPattern: block.pointee.slotSize)
         if block.pointee.isNoScan { continue }
         entries[count] = target
