@@ -1,4 +1,5 @@
 import Apus
+import ApusRuntime
 
 import struct Synchronization.Atomic
 
@@ -16,19 +17,15 @@ private func keepProcessor() {
   while ContinuousClock.now < end {}
 }
 
-/// With one processor, and goroutines that no signal stops: twenty thousand are ready for 20 ms, once when they have been
-/// made and once after a wait. Prints how many times that was noted.
-func printLatencies() {
-  while !printLatenciesOnce() {}
-}
-
 private final class Passed: Sendable {
   let begun = Atomic<Int>(0)
   let resumed = Atomic<Int>(0)
 }
 
-/// False when they were not: this goroutine, too, may be asked to let the others run, and does so inside a call.
-private func printLatenciesOnce() -> Bool {
+/// With one processor, and a slice so long that nobody is asked to yield: twenty thousand goroutines are ready for 20 ms, once
+/// when they have been made and once after a wait. Prints how many times that was noted.
+func printLatencies() {
+  Slices.setAll(60_000_000_000)
   let count = 20_000
   let before = countLong("/sched/latencies:seconds")
   let passed = Passed()
@@ -45,16 +42,15 @@ private func printLatenciesOnce() -> Bool {
     }
   }
   keepProcessor()
-  let haveBegun = passed.begun.load(ordering: .relaxed)
+  let early = passed.begun.load(ordering: .relaxed)
   started.wait()
   let between = countLong("/sched/latencies:seconds")
   gate.close()
   keepProcessor()
-  let haveResumed = passed.resumed.load(ordering: .relaxed)
+  let earlyAgain = passed.resumed.load(ordering: .relaxed)
   ended.wait()
-  if haveBegun + haveResumed > 0 { return false }
+  precondition(early == 0 && earlyAgain == 0, "\(early) and \(earlyAgain) ran while the processor was kept")
   print(between - before, countLong("/sched/latencies:seconds") - between)
-  return true
 }
 
 /// The same for goroutines that wait for a lock for 20 ms. Prints for how many milliseconds they have together, by the metric.
