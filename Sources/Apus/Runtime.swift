@@ -5,15 +5,15 @@ public enum Runtime {
   /// How many processors run goroutines at once (`GOMAXPROCS`). Setting it stops the world for a moment, also goroutines that
   /// compute. Below 1 it is left as it is; above 1024 it is 1024.
   public static var maxProcs: Int {
-    get { ProcessorKnob.maxProcs }
-    set { ProcessorKnob.setMaxProcs(newValue) }
+    get { MaxProcs.current }
+    set { MaxProcs.set(newValue) }
   }
 
   /// The processors that the process may use, as its affinity mask said when it started.
-  public static var cpuCount: Int { ProcessorKnob.cpuCount }
+  public static var cpuCount: Int { MaxProcs.cpuCount }
 
   /// The goroutines that live, the caller's among them; the runtime's own are not counted.
-  public static var goroutineCount: Int { ProcessorKnob.goroutineCount }
+  public static var goroutineCount: Int { GoroutineRegistry.liveCount }
 
   /// From now on, keeps what a goroutine has on its stack elsewhere once it has waited for `delay`, and gives the memory of the
   /// stack back to the system: some 600 bytes are left of 4 KB and more. `APUS_SHELVE` does the same from the start on. A

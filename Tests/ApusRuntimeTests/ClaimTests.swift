@@ -237,7 +237,7 @@ private func comesTrue(_ condition: () -> Bool) -> Bool {
     onGoroutine { _ = usleep(50_000) }
     let before = sched.pointee.threadStateSource.exchange(source.rawValue, ordering: .relaxed)
     defer { sched.pointee.threadStateSource.store(before, ordering: .relaxed) }
-    let processors = ProcessorKnob.maxProcs
+    let processors = MaxProcs.current
     let blocks = sched.pointee.untoldBlocks.load(ordering: .relaxed)
     onGoroutine {
       let ended = SemaphoreBox()

@@ -74,7 +74,7 @@ import Testing
   @Test(arguments: Mode.allCases)
   private func accessesTravelWithTheirGoroutine(mode: Mode) async {
     await #expect(processExitsWith: .success) { [mode] in
-      ProcessorKnob.setMaxProcs(1)
+      MaxProcs.set(1)
       let ended = SemaphoreBox()
       onGoroutine {
         mode.use()
@@ -106,7 +106,7 @@ import Testing
   @Test(arguments: Mode.allCases)
   private func conflictsOfOneGoroutineAreFound(mode: Mode) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [mode] in
-      ProcessorKnob.setMaxProcs(1)
+      MaxProcs.set(1)
       onGoroutine {
         mode.use()
         let rounds = Rounds()

@@ -34,7 +34,7 @@ extension OwnerQueue {
   }
 }
 
-extension SharedQueue {
+extension ChunkedQueue {
   mutating func removeAll() -> [GRef] {
     var all: [GRef] = []
     while let g = removeFirst() { all.append(g) }

@@ -33,7 +33,7 @@ import Testing
   /// What the running goroutine made ready is run elsewhere when it goes on for long.
   @Test func anIdleProcessorTakesWhatIsNext() async {
     await #expect(processExitsWith: .success) {
-      ProcessorKnob.setMaxProcs(2)
+      MaxProcs.set(2)
       let flag = Flag()
       let wasRun = onGoroutine {
         startGoroutine { flag.isSet.store(true, ordering: .releasing) }
@@ -46,7 +46,7 @@ import Testing
   /// Every goroutine behind one that does not let go.
   @Test func idleProcessorsTakeWhatIsQueued() async {
     await #expect(processExitsWith: .success) {
-      ProcessorKnob.setMaxProcs(3)
+      MaxProcs.set(3)
       let (flag, ended) = (Flag(), SemaphoreBox())
       let wasRun = onGoroutine {
         for number in 0..<50 {
@@ -66,7 +66,7 @@ import Testing
   @Test(arguments: [1, 2, 4, 6])
   func queuedGoroutinesSurviveAChange(procs: Int) async {
     await #expect(processExitsWith: .success) { [procs] in
-      ProcessorKnob.setMaxProcs(4)
+      MaxProcs.set(4)
       let ended = SemaphoreBox()
       let goroutines = (0..<200).map { _ in UInt(bitPattern: Self.prepare { ended.release() }) }
       StopTheWorld.run { _ in
@@ -76,7 +76,7 @@ import Testing
         sched.pointee.nextMaxProcs = procs
       }
       for _ in 0..<200 { ended.acquire(.semaphore) }
-      precondition(ProcessorKnob.maxProcs == procs)
+      precondition(MaxProcs.current == procs)
     }
   }
 }

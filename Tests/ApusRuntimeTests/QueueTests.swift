@@ -40,13 +40,13 @@ import Testing
     }
   }
 
-  @Test func theSharedQueueIsFirstInFirstOut() {
-    var queue = SharedQueue()
-    let goroutines = FakeRecords.goroutines(3 * SharedQueue.chunkLimit + 1)
+  @Test func theChunkedQueueIsFirstInFirstOut() {
+    var queue = ChunkedQueue()
+    let goroutines = FakeRecords.goroutines(3 * ChunkedQueue.chunkLimit + 1)
     #expect(queue.removeFirst() == nil)
     // Twice, the second time in chunks that were used before.
     for round in 0..<2 {
-      for length in [0, 1, SharedQueue.chunkLimit, SharedQueue.chunkLimit + 1, goroutines.count] {
+      for length in [0, 1, ChunkedQueue.chunkLimit, ChunkedQueue.chunkLimit + 1, goroutines.count] {
         for g in goroutines[..<length] { queue.append(g) }
         #expect(queue.count == length)
         #expect(queue.removeAll().map(\.number) == Array(0..<length), "round \(round)")
@@ -57,8 +57,8 @@ import Testing
 
   /// Some come and some leave, so that chunks are emptied at one end while they are filled at the other, and what is
   /// inside goes up and down over more than a chunk.
-  @Test func theSharedQueueReusesItsChunks() {
-    var queue = SharedQueue()
+  @Test func theChunkedQueueReusesItsChunks() {
+    var queue = ChunkedQueue()
     let goroutines = FakeRecords.goroutines(1000)
     var (came, left) = (0, 0)
     var numbers: [Int] = []
@@ -72,7 +72,7 @@ import Testing
     #expect(came == 1000 && left == 1000)
     #expect(numbers == Array(0..<1000))
     // At most 566 at once, which begin and end somewhere in a chunk.
-    #expect(queue.chunksMade <= 566 / SharedQueue.chunkLimit + 2)
+    #expect(queue.chunksMade <= 566 / ChunkedQueue.chunkLimit + 2)
   }
 }
 
@@ -124,7 +124,7 @@ import Testing
     let goroutines = FakeRecords.goroutines(20)
     for g in goroutines[..<19] { owner.put(g) }
     owner.putNext(goroutines[19])
-    var queue = SharedQueue()
+    var queue = ChunkedQueue()
     owner.drain(into: &queue)
     #expect(queue.removeAll().map(\.number) == [19] + Array(0..<19))
     #expect(owner.isEmpty)
@@ -181,7 +181,7 @@ func withOwnGlobalQueue(_ body: () -> Void) -> [GRef] {
   return ours
 }
 
-private func withGlobalQueue<Value>(_ m: MRef, _ body: (inout SharedQueue) -> Value) -> Value {
+private func withGlobalQueue<Value>(_ m: MRef, _ body: (inout ChunkedQueue) -> Value) -> Value {
   sched.pointee.lock.lock(m)
   defer {
     sched.pointee.globalCount.store(sched.pointee.global.count, ordering: .sequentiallyConsistent)

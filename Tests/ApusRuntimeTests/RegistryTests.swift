@@ -39,7 +39,7 @@ import Testing
   /// and the next thousand need no new ones.
   @Test func recordsReturnToTheSharedList() async {
     await #expect(processExitsWith: .success) {
-      ProcessorKnob.setMaxProcs(1)
+      MaxProcs.set(1)
       func slabs() -> Int {
         var (count, slab) = (0, sched.pointee.goroutines.slabs)
         while let current = slab { (count, slab) = (count + 1, current.pointee.next) }
@@ -76,7 +76,7 @@ import Testing
   @Test(arguments: [1, 4])
   func theLiveCountIsTheSum(procs: Int) async {
     await #expect(processExitsWith: .success) { [procs] in
-      ProcessorKnob.setMaxProcs(procs)
+      MaxProcs.set(procs)
       let before = GoroutineRegistry.liveCount
       let (started, gate, ended) = (SemaphoreBox(), SemaphoreBox(), SemaphoreBox())
       @Sendable func wait() {
@@ -96,7 +96,7 @@ import Testing
         return true
       }
       precondition(settles(at: before + 100))
-      ProcessorKnob.setMaxProcs(procs == 1 ? 3 : 1)
+      MaxProcs.set(procs == 1 ? 3 : 1)
       precondition(GoroutineRegistry.liveCount == before + 100)
       for _ in 0..<100 { gate.release() }
       for _ in 0..<100 { ended.acquire(.semaphore) }

@@ -102,7 +102,7 @@ import Testing
   /// whether the process goes idle or goes on.
   @Test(arguments: [256, 3000], [false, true]) func deepPagesAreGivenBack(count: Int, goingOn: Bool) async {
     await #expect(processExitsWith: .success) { [count, goingOn] in
-      ProcessorKnob.setMaxProcs(1)
+      MaxProcs.set(1)
       let stacks = Self.endDeep(count)
       func deep() -> Int { stacks.count { $0.residentPages(above: 8192) > 0 } }
       if goingOn { startGoroutine { while true { _ = Self.touch(100) } } }

@@ -39,4 +39,31 @@ struct WakeLeadTests {
     #expect(WakeLead.early(50_000, wait: 80_000) == 10_000)
     #expect(WakeLead.early(50_000, wait: -3) == 0)
   }
+
+  @Test("stays the same for a whole wait, however often it is interrupted")
+  func staysForAWait() {
+    let wait = TimedWait(until: 2_000_000, lead: 100_000, now: 1_000_000)
+    #expect(wait.step(now: 1_000_000) == .sleep(nanoseconds: 900_000))
+    // An eighth of the 160 us that are left would be 20.
+    #expect(wait.step(now: 1_840_000) == .sleep(nanoseconds: 60_000))
+    #expect(wait.step(now: 1_900_000) == .spin)
+    #expect(wait.step(now: 1_999_999) == .spin)
+    #expect(wait.step(now: 2_000_000) == .over)
+  }
+
+  @Test("is no sleep of two microseconds or less")
+  func sleepsNotForAMoment() {
+    let wait = TimedWait(until: 10_000, lead: 0, now: 0)
+    #expect(wait.step(now: 7_999) == .sleep(nanoseconds: 2_001))
+    #expect(wait.step(now: 8_000) == .spin)
+    #expect(TimedWait(until: 5, lead: 0, now: 6).step(now: 6) == .over)
+  }
+
+  @Test("learns nothing from a sleep that ended before its time")
+  func learnsFromTheKernelAlone() {
+    let wait = TimedWait(until: 2_000_000, lead: 100_000, now: 1_000_000)
+    #expect(wait.lateness(now: 1_899_999) == nil)
+    #expect(wait.lateness(now: 1_900_000) == 0)
+    #expect(wait.lateness(now: 1_930_000) == 30_000)
+  }
 }

@@ -84,42 +84,39 @@ public struct IdleWait: ~Copyable {
   /// nothing else to do, and would be on its way out of its sleep otherwise. At most an eighth of the wait.
   private func block(until when: Int64, on m: MRef) -> GQueue {
     var woken = GQueue()
-    // Once for the whole wait: who was woken before its time, so that little is left, spins.
-    let wait = when == TimerHeap.none ? 0 : when &- Clock.nanotime()
-    let early = WakeLead.early(lead.load(ordering: .relaxed), wait: wait)
-    while woken.count == 0 {
+    let wait =
+      when == TimerHeap.none
+      ? nil : TimedWait(until: when, lead: lead.load(ordering: .relaxed), now: Clock.nanotime())
+    waiting: while woken.count == 0 {
       // In this order: see "The poller's beginning".
       let hasPoller = Netpoll.isInitialised
       if interrupted.load(ordering: .sequentiallyConsistent) != 0 { break }
-      if when == TimerHeap.none {
+      guard let wait else {
         if hasPoller { woken = Netpoll.poll(-1, on: m) }
         break
       }
-      let left = when &- Clock.nanotime()
-      if left <= 0 { break }
-      if left <= max(early, Self.shortestSleep) {
+      switch wait.step(now: Clock.nanotime()) {
+      case .over:
+        break waiting
+      case .spin:
         // Nobody else looks for events meanwhile.
         if hasPoller { woken = Netpoll.poll(0, on: m) }
         for _ in 0..<20 { apus_spin_hint() }
-        continue
+      case .sleep(let nanoseconds):
+        if hasPoller {
+          woken = Netpoll.poll(nanoseconds, on: m)
+        } else {
+          Futex.wait(address, while: 0, nanoseconds: nanoseconds)
+        }
+        if interrupted.load(ordering: .relaxed) != 0 || woken.count > 0 { break waiting }
+        if let late = wait.lateness(now: Clock.nanotime()) {
+          lead.store(WakeLead.next(lead.load(ordering: .relaxed), late: late), ordering: .relaxed)
+        }
       }
-      if hasPoller {
-        woken = Netpoll.poll(left &- early, on: m)
-      } else {
-        Futex.wait(address, while: 0, nanoseconds: left &- early)
-      }
-      if interrupted.load(ordering: .relaxed) != 0 || woken.count > 0 { break }
-      let late = Clock.nanotime() &- (when &- early)
-      // Woken before its time, by a signal or by an event that nobody waits for: that says nothing of the kernel.
-      if late < 0 { continue }
-      lead.store(WakeLead.next(lead.load(ordering: .relaxed), late: late), ordering: .relaxed)
     }
     interrupted.store(0, ordering: .sequentiallyConsistent)
     return woken
   }
-
-  /// What is left when less than this remains is not worth a system call.
-  private static var shortestSleep: Int64 { 2_000 }
 
   /// Ends the wait, or the next one (Go's `netpollBreak`).
   private func interrupt() {

@@ -20,3 +20,39 @@ package enum WakeLead {
   /// How much earlier it is for a whole `wait`: an eighth of it at the most.
   package static func early(_ lead: Int64, wait: Int64) -> Int64 { max(min(lead, wait / 8), 0) }
 }
+
+/// One wait for a time, in as many sleeps as it takes.
+package struct TimedWait {
+  package enum Step: Equatable {
+    case over
+    /// Less is left than a sleep takes to end.
+    case spin
+    case sleep(nanoseconds: Int64)
+  }
+
+  package let end: Int64
+  /// By how much before `end` the kernel is to wake the thread. Once for the whole wait: as an eighth of what is left, it
+  /// would be next to nothing for who was woken before its time, and it is then that the end is near.
+  private let early: Int64
+
+  package init(until end: Int64, lead: Int64, now: Int64) {
+    self.end = end
+    early = WakeLead.early(lead, wait: end &- now)
+  }
+
+  package func step(now: Int64) -> Step {
+    let left = end &- now
+    if left <= 0 { return .over }
+    return left <= max(early, Self.shortestSleep) ? .spin : .sleep(nanoseconds: left &- early)
+  }
+
+  /// How late the kernel was that has just ended a sleep; nil when it was ended before its time, by a signal or by an
+  /// event that nobody waits for, which says nothing of the kernel.
+  package func lateness(now: Int64) -> Int64? {
+    let late = now &- (end &- early)
+    return late < 0 ? nil : late
+  }
+
+  /// What is left when less than this remains is not worth a system call.
+  private static var shortestSleep: Int64 { 2_000 }
+}

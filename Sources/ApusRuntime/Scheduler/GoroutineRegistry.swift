@@ -86,7 +86,9 @@ public struct GoroutineRegistry: ~Copyable {
   }
 
   /// The number of goroutines that live, without the runtime's own. Exact while nothing is spawned and nothing ends.
+  /// Starts the runtime if nothing has.
   package static var liveCount: Int {
+    LazyStart.ensure()
     var sum = sched.pointee.goroutines.foreignBalance.load(ordering: .relaxed)
     Processors.each { sum += $0.pointee.liveBalance.load(ordering: .relaxed) }
     return max(Int(sum), 0)

@@ -208,7 +208,7 @@ struct OwnerQueue {
   }
 
   /// Takes everything, for a P that is put away.
-  func drain(into queue: inout SharedQueue) {
+  func drain(into queue: inout ChunkedQueue) {
     while let taken = take() { queue.append(taken.g) }
   }
 

@@ -37,7 +37,7 @@ public struct Sched: ~Copyable {
   var lastShortage: Int64 = 0
   var idleP: PRef?
   let idlePCount = Atomic<Int32>(0)
-  var global = SharedQueue()
+  var global = ChunkedQueue()
   let globalCount = Atomic<Int>(0)
   /// Ps for which a thread is being created (TemplateThread.swift), and how many threads are.
   var starting = PQueue()

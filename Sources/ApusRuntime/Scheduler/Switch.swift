@@ -80,10 +80,16 @@ enum Switch {
   @inline(never)
   private static func finishYield(_ m: MRef) {
     m.pointee.after = .nothing
-    OwnerQueue(m.pointee.p.unsafelyUnwrapped).putLast(m.pointee.afterG.unsafelyUnwrapped)
-    Spinning.wakeIfIdle()
+    enqueueLocal(m)
     Timers.announce(m)
     m.leave()
+  }
+
+  /// Puts the goroutine that was left behind all others of the P.
+  @inline(__always)
+  private static func enqueueLocal(_ m: MRef) {
+    OwnerQueue(m.pointee.p.unsafelyUnwrapped).putLast(m.pointee.afterG.unsafelyUnwrapped)
+    Spinning.wakeIfIdle()
   }
 
   /// Does what is to be done; one section is left.
@@ -94,26 +100,17 @@ enum Switch {
     switch action {
     case .unlock, .unlockAndAnnounce:
       m.pointee.afterLock.unsafelyUnwrapped.pointee.unlockKeepingSection(m)
-      return
     case .unlockAll:
       m.enter()
       m.pointee.afterFrame.unsafelyUnwrapped.unlockAll(m)
-      return
-    case .nothing, .enqueueLocal, .enqueueGlobal, .free:
-      break
-    }
-    let g = m.pointee.afterG.unsafelyUnwrapped
-    switch action {
     case .enqueueLocal:
-      // A yield: the M still has its P.
-      OwnerQueue(m.pointee.p.unsafelyUnwrapped).putLast(g)
-      Spinning.wakeIfIdle()
+      enqueueLocal(m)
     case .enqueueGlobal:
-      GlobalQueue.put(g)
+      GlobalQueue.put(m.pointee.afterG.unsafelyUnwrapped)
       Spinning.wakeIfIdle()
     case .free:
-      Spawn.recycle(g, on: m)
-    case .nothing, .unlock, .unlockAndAnnounce, .unlockAll:
+      Spawn.recycle(m.pointee.afterG.unsafelyUnwrapped, on: m)
+    case .nothing:
       break
     }
   }

@@ -27,7 +27,7 @@ public struct StackPools: ~Copyable {
     regions = memory.bindMemory(to: StackRegion.self, capacity: count)
     freeSlots = (memory + count * MemoryLayout<StackRegion>.stride).bindMemory(to: SlotList.self, capacity: count)
     for order in StackSize.orders {
-      let index = Int(order - StackSize.orders.lowerBound)
+      let index = StackSize.index(of: order)
       (regions + index).initialize(to: StackRegion(order: order))
       (freeSlots + index).initialize(to: SlotList())
     }
@@ -100,7 +100,7 @@ public struct StackPools: ~Copyable {
 
   /// Adds stacks that nobody has used yet. The pools are locked; meanwhile they are not, and others may have taken them.
   private static func addFresh(_ order: UInt8, on m: MRef) {
-    let index = Int(order - StackSize.orders.lowerBound)
+    let index = StackSize.index(of: order)
     let fresh = pools.pointee.regions[index].claim()
     let region = pools.pointee.regions[index]
     pools.pointee.lock.unlock(m)
@@ -153,16 +153,16 @@ public struct StackPools: ~Copyable {
   /// A free stack; nil when there is none.
   private mutating func take(_ order: UInt8) -> Stack? {
     if order == defaultOrder, let stack = takeWarm() { return stack }
-    let index = Int(order - StackSize.orders.lowerBound)
+    let index = StackSize.index(of: order)
     return freeSlots[index].pop().map { regions[index].stack(at: Int($0)) }
   }
 
   private mutating func put(_ stack: Stack) {
-    freeSlots[Int(stack.order - StackSize.orders.lowerBound)].push(slot(of: stack))
+    freeSlots[StackSize.index(of: stack.order)].push(slot(of: stack))
   }
 
   private mutating func putWarm(_ stack: Stack) {
-    warmSlots.reserve(regions[Int(defaultOrder - StackSize.orders.lowerBound)].capacity)
+    warmSlots.reserve(regions[StackSize.index(of: defaultOrder)].capacity)
     warmSlots.push(slot(of: stack))
     warmCount.store(warmSlots.count, ordering: .relaxed)
   }
@@ -171,11 +171,11 @@ public struct StackPools: ~Copyable {
     guard let slot = warmSlots.pop() else { return nil }
     fewestWarm = min(fewestWarm, warmSlots.count)
     warmCount.store(warmSlots.count, ordering: .relaxed)
-    return regions[Int(defaultOrder - StackSize.orders.lowerBound)].stack(at: Int(slot))
+    return regions[StackSize.index(of: defaultOrder)].stack(at: Int(slot))
   }
 
   private func slot(of stack: Stack) -> UInt32 {
-    let region = regions[Int(stack.order - StackSize.orders.lowerBound)]
+    let region = regions[StackSize.index(of: stack.order)]
     return UInt32(Int(stack.hi - region.base) / region.slotSize - 1)
   }
 }

@@ -3,7 +3,7 @@
 /// Their addresses lie in chunks instead of the goroutines being linked: what fills the queue and what takes from it are
 /// mostly two processors, and one that takes a hundred along links fetches a hundred records one after another, with the
 /// lock held. Chunks are reused, and never given back: 8 bytes for each goroutine that the queue has held at once.
-struct SharedQueue: ~Copyable {
+struct ChunkedQueue: ~Copyable {
   /// Where the chunk after this one is, and then the goroutines' addresses.
   private typealias Chunk = UnsafeMutablePointer<UInt>
 
