@@ -105,7 +105,8 @@ let package = Package(
       name: "lru", dependencies: ["Apus", "ApusHeap"], path: "Examples/lru", exclude: ["expected.txt"],
       swiftSettings: settings),
     .executableTarget(
-      name: "apus-faults", dependencies: ["Apus", "ApusRuntime"], path: "Tests/Programs/faults", swiftSettings: settings),
+      name: "apus-faults", dependencies: ["Apus", "ApusRuntime"], path: "Tests/Programs/faults", swiftSettings: settings
+    ),
     .executableTarget(
       name: "apus-heap-programs", dependencies: ["Apus", "ApusHeap", "CStress"], path: "Tests/Programs/heap",
       swiftSettings: settings),
