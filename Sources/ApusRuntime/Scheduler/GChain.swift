@@ -12,6 +12,6 @@ public struct GChain {
 
   /// Makes all of them ready, in order.
   public mutating func readyAll(on m: MRef) {
-    while let g = queue.removeFirst() { Park.ready(g, on: m) }
+    while let g = queue.removeFirst() { Park.readyInRow(g, on: m) }
   }
 }

@@ -114,8 +114,26 @@ public enum Park {
     ready(g, on: currentM())
   }
 
+  ///
+  /// It will run soon, mostly next, and its stack may have left the caches long ago: what the switch and the frames that it
+  /// goes on in read comes meanwhile. Four lines instead of two save a fifth of a hop between 10,000 goroutines (`ring`).
   @inline(never)
   public static func ready(_ g: GRef, on m: MRef) {
+    makeReady(g, on: m) {
+      apus_prefetch($0)
+      apus_prefetch($0 &+ 128)
+    }
+  }
+
+  /// The same for one of many that are made ready in a row. By the time it runs what was fetched now would be in no cache
+  /// any more; `OwnerQueue` fetches it a turn before.
+  @inline(never)
+  static func readyInRow(_ g: GRef, on m: MRef) {
+    makeReady(g, on: m) { _ in }
+  }
+
+  @inline(__always)
+  private static func makeReady(_ g: GRef, on m: MRef, fetching fetch: (UInt) -> Void) {
     if g.pointee.kind == .foreign {
       assert(g.pointee.status == .waiting, "ready of a foreign thread that does not wait")
       g.pointee.waitReason = .none
@@ -123,8 +141,7 @@ public enum Park {
       return
     }
     m.enter()
-    // It will run soon, and its stack may have left the caches long ago: what the switch reads comes meanwhile.
-    apus_prefetch(g.pointee.head.sp)
+    fetch(g.pointee.head.sp)
     if Trace.isOn { Trace.unblock(g, on: m) }
     Latency.makeReadyAfterWait(g)
     if let p = m.pointee.p {
