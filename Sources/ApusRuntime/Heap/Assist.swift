@@ -30,10 +30,9 @@ enum Assist {
     if Trace.isOn { Trace.beginAssist() }
     var hasMore = true
     var time: Int64 = 0
-    while work > 0 && hasMore {
+    while work > 0 && (hasMore || (heap.pointee.pacer.isBeyondGoal && othersLeaveWork())) {
       let done = mark(min(work, sectionBytes), &hasMore)
       time += done.time
-      if !hasMore && done.bytes == 0 { break }
       work -= max(done.bytes, 1)
     }
     heap.pointee.pacer.assistTime.wrappingAdd(time, ordering: .relaxed)
@@ -42,6 +41,19 @@ enum Assist {
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
     if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace() }
     if Trace.isOn { Trace.endAssist() }
+  }
+
+  /// Whether those who mark at the moment leave something to others within 50 microseconds. They do as soon as they have a
+  /// handful of objects; and to sleep until the cycle ends, and let another thread have the processor, takes longer.
+  private static func othersLeaveWork() -> Bool {
+    if Int(sched.pointee.maxProcs.load(ordering: .relaxed)) > sched.pointee.facts.cpuCount { return false }
+    let end = Clock.nanotime() + 50_000
+    while heap.pointee.markWork.active.load(ordering: .sequentiallyConsistent) != 0 && apus_is_marking() != 0 {
+      if MarkWork.hasWork { return true }
+      if Clock.nanotime() > end { return false }
+      apus_spin_hint()
+    }
+    return MarkWork.hasWork
   }
 
   private static func takeCredit(upTo wanted: Int) -> Int {
@@ -71,7 +83,8 @@ enum Assist {
     var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
     hasMore = marker.drain(bytes: bytes)
     let done = marker.markedBytes
-    if hasMore { marker.end() } else { marker.endSharing() }
+    // Others may be looking for work, and the caller allocates next.
+    if hasMore && MarkWork.hasWork { marker.end() } else { marker.endSharing() }
     p.pointee.heap.publishMarked()
     active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     return (done, Clock.threadTime() - start)

@@ -13,8 +13,13 @@ import CApus
 /// stack, and the stacks that ran are scanned again at the end.
 public enum Barrier {
   /// The slow path of a store: marks the object at `address`. The flag may have been cleared since it was tested.
+  ///
+  /// Most objects that are stored while the collector marks are new, and black. That is looked at as the flag is, outside
+  /// all sections, and true for as long: a mark that was seen is taken back when a cycle has ended, and the next one begins
+  /// with the stacks of those who were stopped here.
   @inline(never)
   public static func shade(_ address: UInt) {
+    if apus_mark_load(heap.pointee.arena.mark(of: address)) != 0 { return }
     let m = acquireM()
     shadeInSection(address, on: m)
     releaseM(m)

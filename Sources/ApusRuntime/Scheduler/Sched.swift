@@ -21,6 +21,8 @@ public struct SchedHead: ~Copyable {
   /// Written once, by boot.
   let asyncPreemptOff = Atomic<UInt32>(0)
   let preemptions = Atomic<UInt64>(0)
+  /// Written under `Sched.lock`, before `stopping`.
+  let stopSpin = Atomic<Int64>(0)
 }
 
 /// The state that all threads share (Go's `schedt`). One per process; `sched` points to it.

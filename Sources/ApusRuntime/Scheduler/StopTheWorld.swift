@@ -105,7 +105,10 @@ enum StopTheWorld {
   private static func stop(_ m: MRef, _ extent: Extent) {
     sched.pointee.lock.lock(m)
     sched.pointee.head.stopWake.store(0, ordering: .relaxed)
-    sched.pointee.head.stopWait.store(sched.pointee.maxProcs.load(ordering: .relaxed), ordering: .relaxed)
+    let procs = sched.pointee.maxProcs.load(ordering: .relaxed)
+    sched.pointee.head.stopWait.store(procs, ordering: .relaxed)
+    let spins = Int(procs) <= sched.pointee.facts.cpuCount
+    sched.pointee.head.stopSpin.store(spins ? spinTime : 0, ordering: .relaxed)
     let isBegun = sched.pointee.head.stopping.compareExchange(
       expected: 0, desired: extent.word, ordering: .sequentiallyConsistent
     ).exchanged
@@ -128,11 +131,22 @@ enum StopTheWorld {
       for index in 0..<Int(sched.pointee.maxProcs.load(ordering: .relaxed)) {
         ask(sched.pointee.allP[index].unsafelyUnwrapped, m)
       }
+      if spins { spinForOthers() }
       if sched.pointee.head.stopWait.load(ordering: .acquiring) == 0 { break }
       Futex.wait(Futex.address(of: sched.pointee.head.stopWake), while: 0, nanoseconds: 100_000)
     }
     if extent != .processors { stopThreadsWithoutP(extent) }
     assert(sched.pointee.head.stopWait.load(ordering: .relaxed) == 0, "more Ps stand still than there are")
+  }
+
+  /// How long threads that stand still wait for the world on their CPUs, in nanoseconds. A collector's stop mostly takes
+  /// less, and to wake a thread that sleeps, on a CPU that sleeps, as long again.
+  private static var spinTime: Int64 { 200_000 }
+
+  /// Waits for a moment until all stand still: a thread that computes does as soon as it has the signal.
+  private static func spinForOthers() {
+    let end = Clock.nanotime() + 20_000
+    while sched.pointee.head.stopWait.load(ordering: .acquiring) > 0 && Clock.nanotime() < end { apus_spin_hint() }
   }
 
   /// Has `p`, if it runs, stand still, or soon.

@@ -100,6 +100,15 @@ static void sleep_for_p(apus_m *m) {
   __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
 }
 
+/// Waits on its CPU until `m` is woken, or `stop_spin` is over.
+static void spin_for_world(apus_sched_head *s, apus_m *m) {
+  int64_t spin = __atomic_load_n(&s->stop_spin, __ATOMIC_RELAXED);
+  if (spin == 0) return;
+  apus_clock_gettime_fn clock = apus_clock_function();
+  int64_t end = apus_nanotime(clock) + spin;
+  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0 && apus_nanotime(clock) < end) apus_spin_hint();
+}
+
 /// Stands still with what it has until the world goes on. Who starts the world takes the mark away before it wakes, so
 /// whichever of the two takes it decides whether there will be a wake-up.
 static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uintptr_t sp, void *context) {
@@ -115,6 +124,7 @@ static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uint
     apus_futex_wake(&s->stop_wake, 1);
   }
   // Where its P was taken meanwhile, since there are fewer now, it goes on when it is given another one.
+  spin_for_world(s, m);
   sleep_for_p(m);
 }
 

@@ -146,6 +146,8 @@ typedef struct apus_sched_head {
   uint32_t async_preempt_off;
   /// Goroutines stopped by a signal, ever.
   uint64_t preemptions;
+  /// For how many nanoseconds a thread that stands still with the world waits on its CPU, before it sleeps.
+  int64_t stop_spin;
 } apus_sched_head;
 
 #endif
