@@ -326,7 +326,7 @@ extension ManagedHeapTests {
     @Test func goalsFollowTheKnobs() {
       var pacer = Pacer()
       pacer.configure(percent: 100, limit: .max)
-      #expect(pacer.goal.load(ordering: .relaxed) == 4 << 20)
+      #expect(pacer.goal.load(ordering: .relaxed) == 8 << 20)
       pacer.begin()
       pacer.live.store(30 << 20, ordering: .relaxed)
       pacer.end(marked: 20 << 20, elapsed: 1_000_000, stacks: 0, now: 1_000_000)
