@@ -37,7 +37,7 @@ enum DrivenCollector {
   @discardableResult
   static func mark(_ bytes: Int) -> Bool {
     var hasMore = true
-    _ = Assist.mark(bytes, &hasMore)
+    _ = Assist.mark(bytes, leavesRest: false, &hasMore)
     return hasMore
   }
 

@@ -177,6 +177,44 @@ extension ManagedHeapTests {
       #expect(lives)
     }
 
+    /// The mark that it sees is the one of a cycle that ends before it stores.
+    @Test func aStoreThatSawAMarkInTheCycleBeforeIsSafe() {
+      typealias Chain = Moving.Chain
+      let lives = DrivenCollector.run {
+        let setting = Moving.Setting.make(length: 5000)
+        let (holds, looks, looked, ends) = (Ending(), Ending(), Ending(), Ending())
+        let group = WaitGroup()
+        group.go {
+          withHeap { heap in
+            setting.withEnds(heap) { first, last in
+              let payload = last.other!
+              let place = first.address + MemoryLayout<Chain>.offset(of: \.other)!
+              holds.hasCome.store(true, ordering: .releasing)
+              while !looks.hasCome.load(ordering: .acquiring) {}
+              Barrier.shade(UInt(bitPattern: payload.address))
+              Barrier.shade(UInt(bitPattern: payload.address))
+              looked.hasCome.store(true, ordering: .releasing)
+              while !ends.hasCome.load(ordering: .acquiring) {}
+              apus_store_link(place, UInt(bitPattern: payload.address))
+              last.other = nil
+            }
+          }
+        }
+        while !holds.hasCome.load(ordering: .acquiring) { Goroutine.yield() }
+        DrivenCollector.begin()
+        looks.hasCome.store(true, ordering: .releasing)
+        while !looked.hasCome.load(ordering: .acquiring) { Goroutine.yield() }
+        DrivenCollector.end()
+        DrivenCollector.begin()
+        DrivenCollector.mark(100 * 24)
+        ends.hasCome.store(true, ordering: .releasing)
+        group.wait()
+        DrivenCollector.end()
+        return setting.payloadLives()
+      }
+      #expect(lives)
+    }
+
     @Test func theHelperCollectsWhenNobodyDoes() {
       let collector = Collector.collector
       withHeap { heap in _ = heap.new(Held(number: 1)) }

@@ -79,4 +79,18 @@ import Testing
       precondition(MaxProcs.current == procs)
     }
   }
+
+  /// Threads that stand still keep their CPUs for a moment where there is one for each, and one for who stops them and, as
+  /// here, has no P.
+  @Test func theySpinWhereThereAreCPUs() async {
+    await #expect(processExitsWith: .success) {
+      let spin = Atomic<Int64>(-1)
+      let cpus = MaxProcs.cpuCount
+      for procs in [cpus, cpus + 1] + (cpus > 1 ? [cpus - 1] : []) {
+        MaxProcs.set(procs)
+        StopTheWorld.run { _ in spin.store(sched.pointee.head.stopSpin.load(ordering: .relaxed), ordering: .relaxed) }
+        precondition(spin.load(ordering: .relaxed) == (procs < cpus ? 200_000 : 0), "\(procs) of \(cpus)")
+      }
+    }
+  }
 }

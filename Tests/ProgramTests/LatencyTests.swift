@@ -6,7 +6,7 @@ extension Programs {
     private static func numbers(_ scenario: String) throws -> [Int] {
       let result = try run(
         product("apus-faults"), [scenario],
-        environment: inheritedEnvironment(["GOMAXPROCS": "1", "GODEBUG": "asyncpreemptoff=1"]))
+        environment: inheritedEnvironment(["GOMAXPROCS": "1", "GODEBUG": "asyncpreemptoff=1,blockdetectoff=1"]))
       #expect(result.status == 0, "\(result)")
       return result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
     }

@@ -31,7 +31,7 @@ enum Assist {
     var hasMore = true
     var time: Int64 = 0
     while work > 0 && (hasMore || (heap.pointee.pacer.isBeyondGoal && othersLeaveWork())) {
-      let done = mark(min(work, sectionBytes), &hasMore)
+      let done = mark(min(work, sectionBytes), leavesRest: true, &hasMore)
       time += done.time
       work -= max(done.bytes, 1)
     }
@@ -44,8 +44,9 @@ enum Assist {
   }
 
   /// Whether those who mark at the moment leave something to others within 50 microseconds. They do as soon as they have a
-  /// handful of objects; and to sleep until the cycle ends, and let another thread have the processor, takes longer.
-  private static func othersLeaveWork() -> Bool {
+  /// handful of objects; and to sleep until the cycle ends, and let another thread have the processor, takes longer. The
+  /// caller is in no section. The time counts as nobody's work: not for the pacer, nor for the limit of assists.
+  static func othersLeaveWork() -> Bool {
     if Int(sched.pointee.maxProcs.load(ordering: .relaxed)) > sched.pointee.facts.cpuCount { return false }
     let end = Clock.nanotime() + 50_000
     while heap.pointee.markWork.active.load(ordering: .sequentiallyConsistent) != 0 && apus_is_marking() != 0 {
@@ -69,8 +70,9 @@ enum Assist {
   }
 
   /// Marks about `bytes` in a section of its own; how much it was, and the nanoseconds for which the thread computed. Not
-  /// those by the clock: between two sections the goroutine may be stopped for long, and others mark meanwhile.
-  static func mark(_ bytes: Int, _ hasMore: inout Bool) -> (bytes: Int, time: Int64) {
+  /// those by the clock: between two sections the goroutine may be stopped for long, and others mark meanwhile. What is not
+  /// scanned stays in the P's cache, for who goes on; who `leavesRest` gives it to everybody, if nothing else is there.
+  static func mark(_ bytes: Int, leavesRest: Bool, _ hasMore: inout Bool) -> (bytes: Int, time: Int64) {
     let m = acquireM()
     defer { releaseM(m) }
     guard apus_is_marking() != 0, let p = m.pointee.p else {
@@ -83,8 +85,7 @@ enum Assist {
     var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
     hasMore = marker.drain(bytes: bytes)
     let done = marker.markedBytes
-    // Others may be looking for work, and the caller allocates next.
-    if hasMore && MarkWork.hasWork { marker.end() } else { marker.endSharing() }
+    if hasMore && !(leavesRest && !MarkWork.hasWork) { marker.end() } else { marker.endSharing() }
     p.pointee.heap.publishMarked()
     active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     return (done, Clock.threadTime() - start)

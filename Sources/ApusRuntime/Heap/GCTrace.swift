@@ -2,7 +2,7 @@ import Synchronization
 
 /// `GODEBUG=gctrace=1`: a line for each cycle, in Go's format.
 ///
-///     gc 1 @0.012s 2%: 0.026+0.39+0.10 ms clock, 0.052+0.11/0.67/0+0.20 ms cpu, 4->4->0 MB, 4 MB goal, 0 MB stacks,
+///     gc 1 @0.012s 2%: 0.026+0.39+0.10 ms clock, 0.052+0.11/0.67/0+0.20 ms cpu, 8->8->0 MB, 8 MB goal, 0 MB stacks,
 ///     0 MB globals, 2 P
 ///
 /// (one line): the number, the time since the start, the share of the processors' time that collection has had since then;

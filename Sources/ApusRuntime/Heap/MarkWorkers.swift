@@ -80,7 +80,7 @@ struct MarkWorkers: ~Copyable {
     var hasMore = true
     var time: Int64 = 0
     while hasMore && time < slice {
-      let done = Assist.mark(sectionBytes, &hasMore)
+      let done = Assist.mark(sectionBytes, leavesRest: false, &hasMore)
       heap.pointee.pacer.credit.wrappingAdd(done.bytes, ordering: .relaxed)
       time += done.time
     }

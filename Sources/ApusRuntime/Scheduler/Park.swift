@@ -127,8 +127,8 @@ public enum Park {
     }
   }
 
-  /// The same for one of many that are made ready in a row. By the time it runs what was fetched now would be in no cache
-  /// any more; `OwnerQueue` fetches it a turn before.
+  /// The same for one of many that are made ready in a row, and not the last. By the time it runs what was fetched now would
+  /// be in no cache any more; `OwnerQueue` fetches it a turn before.
   @inline(never)
   static func readyInRow(_ g: GRef, on m: MRef) {
     makeReady(g, on: m) { _ in }

@@ -107,7 +107,8 @@ enum StopTheWorld {
     sched.pointee.head.stopWake.store(0, ordering: .relaxed)
     let procs = sched.pointee.maxProcs.load(ordering: .relaxed)
     sched.pointee.head.stopWait.store(procs, ordering: .relaxed)
-    let spins = Int(procs) <= sched.pointee.facts.cpuCount
+    // The caller, too, needs a CPU, and may have no P.
+    let spins = Int(procs) + (m.pointee.p == nil ? 1 : 0) <= sched.pointee.facts.cpuCount
     sched.pointee.head.stopSpin.store(spins ? spinTime : 0, ordering: .relaxed)
     let isBegun = sched.pointee.head.stopping.compareExchange(
       expected: 0, desired: extent.word, ordering: .sequentiallyConsistent
@@ -132,15 +133,19 @@ enum StopTheWorld {
         ask(sched.pointee.allP[index].unsafelyUnwrapped, m)
       }
       if spins { spinForOthers() }
-      if sched.pointee.head.stopWait.load(ordering: .acquiring) == 0 { break }
+      // The last one of an earlier stop may have set it only now. In this order: who is the last of this stop lowers
+      // `stopWait` before it sets `stopWake`.
+      _ = sched.pointee.head.stopWake.exchange(0, ordering: .sequentiallyConsistent)
+      if sched.pointee.head.stopWait.load(ordering: .sequentiallyConsistent) == 0 { break }
       Futex.wait(Futex.address(of: sched.pointee.head.stopWake), while: 0, nanoseconds: 100_000)
     }
     if extent != .processors { stopThreadsWithoutP(extent) }
     assert(sched.pointee.head.stopWait.load(ordering: .relaxed) == 0, "more Ps stand still than there are")
   }
 
-  /// How long threads that stand still wait for the world on their CPUs, in nanoseconds. A collector's stop mostly takes
-  /// less, and to wake a thread that sleeps, on a CPU that sleeps, as long again.
+  /// How long threads that stand still with their Ps wait for the world on their CPUs, in nanoseconds. A collector's stop
+  /// mostly takes less, and to wake a thread that sleeps, on a CPU that sleeps, as long again. Only where there is a CPU for
+  /// each, as far as was known at the start: where a process has got fewer since, the spins take CPU time from the stopper.
   private static var spinTime: Int64 { 200_000 }
 
   /// Waits for a moment until all stand still: a thread that computes does as soon as it has the signal.

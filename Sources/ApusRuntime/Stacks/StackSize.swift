@@ -22,7 +22,7 @@ package enum StackSize {
   static var orders: ClosedRange<UInt8> { 14...30 }
 
   /// The place of `order` in a table with one entry for each.
-  static func index(of order: UInt8) -> Int { Int(order &- orders.lowerBound) }
+  static func index(of order: UInt8) -> Int { Int(order - orders.lowerBound) }
 }
 
 /// One goroutine's stack: [lo, hi) is usable, the guard below it faults.

@@ -100,7 +100,8 @@ static void sleep_for_p(apus_m *m) {
   __atomic_store_n(&m->words.claim, APUS_P_HELD, __ATOMIC_RELEASE);
 }
 
-/// Waits on its CPU until `m` is woken, or `stop_spin` is over.
+/// Waits on its CPU until `m` is woken, or `stop_spin` is over. For who stands still with its P: they are no more than
+/// there are CPUs, where `stop_spin` is set. Of the others there may be a thousand, and each would keep a CPU from the next.
 static void spin_for_world(apus_sched_head *s, apus_m *m) {
   int64_t spin = __atomic_load_n(&s->stop_spin, __ATOMIC_RELAXED);
   if (spin == 0) return;
@@ -124,7 +125,7 @@ static void stop_with_the_world(apus_sched_head *s, apus_m *m, _Bool has_p, uint
     apus_futex_wake(&s->stop_wake, 1);
   }
   // Where its P was taken meanwhile, since there are fewer now, it goes on when it is given another one.
-  spin_for_world(s, m);
+  if (has_p) spin_for_world(s, m);
   sleep_for_p(m);
 }
 

@@ -146,7 +146,7 @@ typedef struct apus_sched_head {
   uint32_t async_preempt_off;
   /// Goroutines stopped by a signal, ever.
   uint64_t preemptions;
-  /// For how many nanoseconds a thread that stands still with the world waits on its CPU, before it sleeps.
+  /// For how many nanoseconds a thread that stands still with its P waits on its CPU, before it sleeps.
   int64_t stop_spin;
 } apus_sched_head;
 
