@@ -47,7 +47,7 @@ enum Assist {
   /// handful of objects; and to sleep until the cycle ends, and let another thread have the processor, takes longer. The
   /// caller is in no section. The time counts as nobody's work: not for the pacer, nor for the limit of assists.
   static func othersLeaveWork() -> Bool {
-    if Int(sched.pointee.maxProcs.load(ordering: .relaxed)) > sched.pointee.facts.cpuCount { return false }
+    if !MaxProcs.haveCPUs() { return false }
     let end = Clock.nanotime() + 50_000
     while heap.pointee.markWork.active.load(ordering: .sequentiallyConsistent) != 0 && apus_is_marking() != 0 {
       if MarkWork.hasWork { return true }
@@ -85,7 +85,7 @@ enum Assist {
     var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
     hasMore = marker.drain(bytes: bytes)
     let done = marker.markedBytes
-    if hasMore && !(leavesRest && !MarkWork.hasWork) { marker.end() } else { marker.endSharing() }
+    if hasMore && (!leavesRest || MarkWork.hasWork) { marker.end() } else { marker.endSharing() }
     p.pointee.heap.publishMarked()
     active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     return (done, Clock.threadTime() - start)

@@ -12,8 +12,6 @@ public struct GChain {
 
   /// Makes all of them ready, in order.
   public mutating func readyAll(on m: MRef) {
-    while let g = queue.removeFirst() {
-      if queue.count > 0 { Park.readyInRow(g, on: m) } else { Park.ready(g, on: m) }
-    }
+    while let g = queue.removeFirst() { Park.ready(g, on: m, othersFollow: queue.count > 0) }
   }
 }

@@ -20,4 +20,10 @@ package enum MaxProcs {
     LazyStart.ensure()
     return sched.pointee.facts.cpuCount
   }
+
+  /// Whether there is a CPU for each P, and for `others` besides: then a thread may spin for a moment without keeping one
+  /// from another. For the runtime, which has started.
+  static func haveCPUs(besides others: Int = 0) -> Bool {
+    Int(sched.pointee.maxProcs.load(ordering: .relaxed)) + others <= sched.pointee.facts.cpuCount
+  }
 }

@@ -75,7 +75,7 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
     while let waiter = next {
       // Once it is ready it may wait elsewhere, by the same record.
       next = waiter.pointee.next
-      if next != nil { Park.readyInRow(waiter.pointee.g, on: m) } else { Park.ready(waiter.pointee.g, on: m) }
+      Park.ready(waiter.pointee.g, on: m, othersFollow: next != nil)
     }
     releaseM(m)
   }

@@ -127,11 +127,11 @@ public enum Park {
     }
   }
 
-  /// The same for one of many that are made ready in a row, and not the last. By the time it runs what was fetched now would
-  /// be in no cache any more; `OwnerQueue` fetches it a turn before.
+  /// The same for one of those that are made ready in a row. By the time one runs that `othersFollow`, what was fetched now
+  /// would be in no cache any more; `OwnerQueue` fetches it a turn before.
   @inline(never)
-  static func readyInRow(_ g: GRef, on m: MRef) {
-    makeReady(g, on: m) { _ in }
+  static func ready(_ g: GRef, on m: MRef, othersFollow: Bool) {
+    if othersFollow { makeReady(g, on: m) { _ in } } else { ready(g, on: m) }
   }
 
   /// `fetch` gets the stack pointer that the goroutine goes on with.

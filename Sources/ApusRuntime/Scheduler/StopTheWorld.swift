@@ -104,11 +104,9 @@ enum StopTheWorld {
 
   private static func stop(_ m: MRef, _ extent: Extent) {
     sched.pointee.lock.lock(m)
-    sched.pointee.head.stopWake.store(0, ordering: .relaxed)
-    let procs = sched.pointee.maxProcs.load(ordering: .relaxed)
-    sched.pointee.head.stopWait.store(procs, ordering: .relaxed)
+    sched.pointee.head.stopWait.store(sched.pointee.maxProcs.load(ordering: .relaxed), ordering: .relaxed)
     // The caller, too, needs a CPU, and may have no P.
-    let spins = Int(procs) + (m.pointee.p == nil ? 1 : 0) <= sched.pointee.facts.cpuCount
+    let spins = MaxProcs.haveCPUs(besides: m.pointee.p == nil ? 1 : 0)
     sched.pointee.head.stopSpin.store(spins ? spinTime : 0, ordering: .relaxed)
     let isBegun = sched.pointee.head.stopping.compareExchange(
       expected: 0, desired: extent.word, ordering: .sequentiallyConsistent
@@ -133,8 +131,8 @@ enum StopTheWorld {
         ask(sched.pointee.allP[index].unsafelyUnwrapped, m)
       }
       if spins { spinForOthers() }
-      // The last one of an earlier stop may have set it only now. In this order: who is the last of this stop lowers
-      // `stopWait` before it sets `stopWake`.
+      // An earlier stop has left it set, or its last one has set it only now. In this order: who is the last of this stop
+      // lowers `stopWait` before it sets `stopWake`.
       _ = sched.pointee.head.stopWake.exchange(0, ordering: .sequentiallyConsistent)
       if sched.pointee.head.stopWait.load(ordering: .sequentiallyConsistent) == 0 { break }
       Futex.wait(Futex.address(of: sched.pointee.head.stopWake), while: 0, nanoseconds: 100_000)
