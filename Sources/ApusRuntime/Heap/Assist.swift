@@ -29,13 +29,13 @@ enum Assist {
     if work <= 0 { return }
     if Trace.isOn { Trace.beginAssist() }
     var hasMore = true
-    var time: Int64 = 0
-    while work > 0 && (hasMore || (heap.pointee.pacer.isBeyondGoal && othersLeaveWork())) {
-      let done = mark(min(work, sectionBytes), leavesRest: true, &hasMore)
-      time += done.time
-      work -= max(done.bytes, 1)
+    // The goroutine stays on its thread: where it is stopped between two sections, the thread is.
+    let start = Clock.threadTime()
+    var waited: Int64 = 0
+    while work > 0 && (hasMore || (heap.pointee.pacer.isBeyondGoal && othersLeaveWork(&waited))) {
+      work -= max(mark(min(work, sectionBytes), leavesRest: true, &hasMore), 1)
     }
-    heap.pointee.pacer.assistTime.wrappingAdd(time, ordering: .relaxed)
+    heap.pointee.pacer.assistTime.wrappingAdd(max(Clock.threadTime() - start - waited, 0), ordering: .relaxed)
     if !hasMore && MarkWork.isDone && !Collector.isLeftToWorkers { _ = Collector.finish(waits: false) }
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
@@ -45,10 +45,13 @@ enum Assist {
 
   /// Whether those who mark at the moment leave something to others within 50 microseconds. They do as soon as they have a
   /// handful of objects; and to sleep until the cycle ends, and let another thread have the processor, takes longer. The
-  /// caller is in no section. The time counts as nobody's work: not for the pacer, nor for the limit of assists.
-  static func othersLeaveWork() -> Bool {
+  /// caller is in no section. The time counts as nobody's work, not for the pacer, nor for the limit of assists: it is added
+  /// to `waited`, in nanoseconds.
+  static func othersLeaveWork(_ waited: inout Int64) -> Bool {
     if !MaxProcs.haveCPUs() { return false }
-    let end = Clock.nanotime() + 50_000
+    let start = Clock.nanotime()
+    defer { waited += Clock.nanotime() - start }
+    let end = start + 50_000
     while heap.pointee.markWork.active.load(ordering: .sequentiallyConsistent) != 0 && apus_is_marking() != 0 {
       if MarkWork.hasWork { return true }
       if Clock.nanotime() > end { return false }
@@ -69,17 +72,15 @@ enum Assist {
     return 0
   }
 
-  /// Marks about `bytes` in a section of its own; how much it was, and the nanoseconds for which the thread computed. Not
-  /// those by the clock: between two sections the goroutine may be stopped for long, and others mark meanwhile. What is not
-  /// scanned stays in the P's cache, for who goes on; who `leavesRest` gives it to everybody, if nothing else is there.
-  static func mark(_ bytes: Int, leavesRest: Bool, _ hasMore: inout Bool) -> (bytes: Int, time: Int64) {
+  /// Marks about `bytes` in a section of its own; how much it was. What is not scanned stays in the P's cache, for who goes
+  /// on; who `leavesRest` gives it to everybody, if nothing else is there.
+  static func mark(_ bytes: Int, leavesRest: Bool, _ hasMore: inout Bool) -> Int {
     let m = acquireM()
     defer { releaseM(m) }
     guard apus_is_marking() != 0, let p = m.pointee.p else {
       hasMore = false
-      return (0, 0)
+      return 0
     }
-    let start = Clock.threadTime()
     let active = withUnsafePointer(to: heap.pointee.markWork.active) { $0 }
     active.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     var marker = Marker(withUnsafeMutablePointer(to: &p.pointee.heap) { $0 }, on: m)
@@ -88,7 +89,7 @@ enum Assist {
     if hasMore && (!leavesRest || MarkWork.hasWork) { marker.end() } else { marker.endSharing() }
     p.pointee.heap.publishMarked()
     active.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    return (done, Clock.threadTime() - start)
+    return done
   }
 }
 

@@ -1,9 +1,24 @@
 import Synchronization
 
-/// A buffer of objects that are marked and not scanned yet: grey (Go's `workbuf`). 2 KiB.
+/// A buffer of what is grey (Go's `workbuf`). 8 KiB.
+///
+/// An entry is a link that was found in an object: whoever takes it out looks at the mark, which the processor has fetched
+/// by then, and scans the object if it sets it ("edge enqueuing" of Cher, Hosking and Vitek). So an object is in buffers as
+/// often as scanned objects link to it, and they never take more memory than the links do. Or, with the lowest bit
+/// set, it is an object, or a piece of an array, that is marked and to be scanned: what the barrier, stacks, roots and arrays
+/// find, of which there may be much that is marked.
 struct MarkBuffer {
-  static var size: Int { 2048 }
-  static var capacity: Int { 254 }
+  static var size: Int { 8192 }
+  static var capacity: Int { 1022 }
+
+  /// The entry of a marked object.
+  @inline(__always)
+  static func marked(_ address: UInt) -> UInt { address | 1 }
+  @inline(__always)
+  static func isMarked(_ entry: UInt) -> Bool { entry & 1 != 0 }
+  /// The address of an entry's object.
+  @inline(__always)
+  static func address(_ entry: UInt) -> UInt { entry & ~1 }
 
   var next: MarkBufferRef?
   var count: Int
@@ -12,7 +27,7 @@ struct MarkBuffer {
 typealias MarkBufferRef = UnsafeMutablePointer<MarkBuffer>
 
 extension UnsafeMutablePointer where Pointee == MarkBuffer {
-  /// The buffer's addresses, behind its head.
+  /// The buffer's entries, behind its head.
   @inline(__always)
   var entries: UnsafeMutablePointer<UInt> {
     (UnsafeMutableRawPointer(self) + MemoryLayout<MarkBuffer>.size).assumingMemoryBound(to: UInt.self)

@@ -78,13 +78,14 @@ struct MarkWorkers: ~Copyable {
   private static func markForASlice() -> Bool {
     if apus_is_marking() == 0 || areOff { return false }
     var hasMore = true
-    var time: Int64 = 0
-    while hasMore && time < slice {
+    // What it takes is not what the clock says: between two sections the thread may be stopped for long, and others mark
+    // meanwhile.
+    let (start, end) = (Clock.threadTime(), Clock.nanotime() + slice)
+    repeat {
       let done = Assist.mark(sectionBytes, leavesRest: false, &hasMore)
-      heap.pointee.pacer.credit.wrappingAdd(done.bytes, ordering: .relaxed)
-      time += done.time
-    }
-    heap.pointee.pacer.workerTime.wrappingAdd(time, ordering: .relaxed)
+      heap.pointee.pacer.credit.wrappingAdd(done, ordering: .relaxed)
+    } while hasMore && Clock.nanotime() < end
+    heap.pointee.pacer.workerTime.wrappingAdd(Clock.threadTime() - start, ordering: .relaxed)
     return hasMore
   }
 

@@ -17,6 +17,8 @@ struct Marker {
   private let cache: UnsafeMutablePointer<HeapCache>
   private var buffer: MarkBufferRef
   private(set) var markedBytes = 0
+  /// Bytes of arrays that were scanned in this `drain`: there may be nothing to mark in them, and it takes its time.
+  private var arrayBytes = 0
 
   /// How much of a large array is scanned in one piece: others can take the next ones, and a section stays short.
   private static var piece: UInt { 128 << 10 }
@@ -57,7 +59,7 @@ struct Marker {
     guard let block = Self.setMark(of: address, in: arena) else { return }
     markedBytes &+= Int(bitPattern: block.pointee.slotSize)
     if block.pointee.isNoScan { return }
-    push(address)
+    push(MarkBuffer.marked(address))
   }
 
   /// Marks the object at `address`: its block, or nil if it was marked.
@@ -70,9 +72,9 @@ struct Marker {
   }
 
   @inline(__always)
-  private mutating func push(_ address: UInt) {
+  private mutating func push(_ entry: UInt) {
     if buffer.pointee.count == MarkBuffer.capacity { replaceFull() }
-    buffer.entries[buffer.pointee.count] = address
+    buffer.entries[buffer.pointee.count] = entry
     buffer.pointee.count &+= 1
   }
 
@@ -82,69 +84,88 @@ struct Marker {
     buffer = MarkWork.takeEmpty(on: m)
   }
 
-  /// Scans grey objects until `bytes` have been marked (and scanned, nearly) or none is left; false when none is left.
+  /// Scans grey objects until `bytes` have been marked (and scanned, nearly), or as much of arrays was scanned, or none is
+  /// left; false when none is left.
   mutating func drain(bytes: Int) -> Bool {
     let goal = markedBytes &+ bytes
+    arrayBytes = 0
     var window = MarkWindow()
     var hasMore = true
-    while hasMore && markedBytes < goal {
+    while hasMore && markedBytes &+ arrayBytes < goal {
       scanSome(&window, until: goal)
       if buffer.pointee.count == 0 && window.isEmpty {
         hasMore = findMore()
-      } else if buffer.pointee.count > MarkBuffer.capacity - Self.mostLinks
-        || (buffer.pointee.count > 8 && !MarkWork.hasWork)
-      {
+      } else if buffer.pointee.count > Self.fullEnough || (buffer.pointee.count > 8 && !MarkWork.hasWork) {
         share()
       }
     }
     // What is in the window is as grey as what is in the buffer, and only there others find it.
-    while !window.isEmpty { push(window.take()) }
+    while !window.isEmpty { push(window.takeLast()) }
     return hasMore
   }
 
-  /// The links of an object of which the block's record tells all.
-  private static var mostLinks: Int { UInt32.bitWidth }
+  /// With so many entries there is still room for all links of a batch of objects of which the blocks' records tell all.
+  private static var fullEnough: Int { MarkBuffer.capacity - Int(bitPattern: MarkWindow.batch) * UInt32.bitWidth }
 
-  /// Scans what is in the buffer and in the window until `goal` is reached, both are empty, the buffer is nearly full, or it
-  /// is time to see whether others have work.
+  /// Scans what is in the buffer and in the window, batch by batch, until `goal` is reached, both are empty, the buffer is
+  /// full enough, or it is time to see whether others have work.
   ///
-  /// All that the loop writes is in variables of its own: for all that the compiler knows, a store into the buffer might
+  /// All that the loops write is in variables of their own: for all that the compiler knows, a store into the buffer might
   /// change what is in `self`, and it would be read again for each object.
   @inline(__always)
   private mutating func scanSome(_ window: inout MarkWindow, until goal: Int) {
-    let (arena, buffer, limit) = (self.arena, self.buffer, goal &- markedBytes)
-    let entries = buffer.entries
-    var (count, bytes, scanned) = (buffer.pointee.count, 0, 0)
-    while bytes < limit && scanned < 128 && count <= MarkBuffer.capacity - Self.mostLinks {
-      if count != 0 && !window.isFull {
+    let arena = self.arena
+    var (entries, limit) = (buffer.entries, goal &- markedBytes &- arrayBytes)
+    var (count, bytes, rounds) = (buffer.pointee.count, 0, 8)
+    while bytes < limit && rounds > 0 && count <= Self.fullEnough {
+      rounds &-= 1
+      let ready = window.turn()
+      while count != 0 && !window.isFull {
         count &-= 1
-        let address = entries[count]
-        apus_prefetch(address)
-        window.put(address)
-        continue
+        let entry = entries[count]
+        apus_prefetch(entry)
+        apus_prefetch_mark(arena.mark(of: entry))
+        window.put(entry)
       }
-      if window.isEmpty { break }
-      let address = window.take()
-      var links = arena.block(at: arena.index(of: address)).pointee.linkMask
-      scanned &+= 1
-      if links == 0 {
-        buffer.pointee.count = count
-        scan(address)
-        markedBytes &+= bytes
-        return
+      var index = ready
+      while index > 0 {
+        index &-= 1
+        let entry = window.ready(at: index)
+        let address = MarkBuffer.address(entry)
+        let block = arena.block(at: arena.index(of: address))
+        var links = block.pointee.linkMask
+        if !MarkBuffer.isMarked(entry) {
+          let mark = arena.mark(of: address)
+          if apus_mark_load(mark) != 0 { continue }
+          apus_mark_set(mark)
+          bytes &+= Int(bitPattern: block.pointee.slotSize)
+        }
+        if links == 0 {
+          buffer.pointee.count = count
+          scan(address, block)
+          if buffer.pointee.count > Self.fullEnough { replaceFull() }
+          entries = buffer.entries
+          count = buffer.pointee.count
+          limit = goal &- markedBytes &- arrayBytes
+          if bytes < limit { continue }
+          // It was much. The rest of the batch goes back; there is room for it.
+          while index > 0 {
+            index &-= 1
+            entries[count] = window.ready(at: index)
+            count &+= 1
+          }
+          break
+        }
+        repeat {
+          let word = 31 &- links.leadingZeroBitCount
+          links ^= 1 &<< UInt32(truncatingIfNeeded: word)
+          let place = address &+ UInt(truncatingIfNeeded: word) &* 8
+          let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
+          entries[count] = target
+          if target != 0 { count &+= 1 }
+        } while links != 0
       }
-      repeat {
-        let word = 31 &- links.leadingZeroBitCount
-        links ^= 1 &<< UInt32(truncatingIfNeeded: word)
-        let place = address &+ UInt(truncatingIfNeeded: word) &* 8
-        let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
-        if target == 0 { continue }
-        guard let block = Self.setMark(of: target, in: arena) else { continue }
-        bytes &+= Int(bitPattern: block.pointee.slotSize)
-        if block.pointee.isNoScan { continue }
-        entries[count] = target
-        count &+= 1
-      } while links != 0
+      if count == 0 && window.isEmpty { break }
     }
     buffer.pointee.count = count
     markedBytes &+= bytes
@@ -188,14 +209,15 @@ struct Marker {
     MarkWork.put(other, on: m)
   }
 
-  /// Marks what the object at `address` links to.
-  @inline(__always)
-  private mutating func scan(_ address: UInt) {
-    let block = arena.block(at: arena.index(of: address))
+  /// Marks what the object at `address`, or the piece of an array there, links to. The block's record does not tell where
+  /// its links are, if it has any.
+  @inline(never)
+  private mutating func scan(_ address: UInt, _ block: BlockRef) {
     if block.pointee.state != .slots {
       scanLarge(address, arena.block(at: Int(block.pointee.head)))
       return
     }
+    if block.pointee.isNoScan { return }
     let layout = block.pointee.layout.unsafelyUnwrapped
     if layout.pointee.elements == 0 {
       scanValue(address, layout)
@@ -208,6 +230,7 @@ struct Marker {
   /// queues the others.
   @inline(never)
   private mutating func scanLarge(_ address: UInt, _ head: BlockRef) {
+    if head.pointee.isNoScan { return }
     let layout = head.pointee.layout.unsafelyUnwrapped
     let start = arena.address(ofBlock: Int(head.pointee.head))
     let end = start &+ head.pointee.slotSize
@@ -218,7 +241,7 @@ struct Marker {
     if address == start {
       var piece = start &+ Self.piece
       while piece < end {
-        push(piece)
+        push(MarkBuffer.marked(piece))
         piece &+= Self.piece
       }
     }
@@ -240,6 +263,7 @@ struct Marker {
   /// The elements of the array at `array` that begin in [start, end).
   @inline(never)
   private mutating func scanArray(_ array: UInt, _ layout: HeapLayoutRef, from start: UInt, to end: UInt) {
+    arrayBytes &+= Int(bitPattern: end &- start)
     let count = UnsafePointer<UInt>(bitPattern: array).unsafelyUnwrapped.pointee
     let stride = layout.pointee.stride
     let first = array &+ layout.pointee.elements

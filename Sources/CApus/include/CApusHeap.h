@@ -45,6 +45,11 @@ static inline __attribute__((always_inline)) void apus_mark_set(uint8_t *mark) {
   __atomic_store_n(mark, 1, __ATOMIC_RELAXED);
 }
 
+/// Has the processor fetch a mark that is looked at soon.
+static inline __attribute__((always_inline)) void apus_prefetch_mark(const uint8_t *mark) {
+  __builtin_prefetch(mark, 0, 3);
+}
+
 /// 32 marks as a word of bits, each twice: the slot may begin at either half of what the mark stands for.
 static inline __attribute__((always_inline)) uint64_t apus_marks_bits(const uint8_t *marks) {
   uint64_t bits = 0;
