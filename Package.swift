@@ -147,7 +147,7 @@ let package = Package(
     .executableTarget(
       name: "apus-allocations", dependencies: ["Apus", "ApusNet", "ApusHeap", "AllocationCounter"],
       path: "Tests/Programs/allocations", swiftSettings: settings),
-    .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus"], swiftSettings: settings),
+    .testTarget(name: "ApusRuntimeTests", dependencies: ["ApusRuntime", "CApus", "CStress"], swiftSettings: settings),
     .testTarget(
       name: "ApusTests", dependencies: ["Apus", "ApusNet", "ApusRuntime", "CApus"], swiftSettings: settings),
     .testTarget(

@@ -13,6 +13,12 @@ enum FakeRecords {
     }
   }
 
+  static func machine() -> MRef {
+    let m = MRef.allocate(capacity: 1)
+    m.initialize(to: M())
+    return m
+  }
+
   static func processor() -> PRef {
     let p = PRef.allocate(capacity: 1)
     p.initialize(to: P(id: -1, stackOrder: 18, room: PersistentMemory.map(bytes: TimeHistogram.size)))

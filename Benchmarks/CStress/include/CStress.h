@@ -38,6 +38,16 @@ enum {
 /// above, or the errno with which a call failed that had to succeed.
 int stress_call_once(stress_caller *caller, int call, int microseconds);
 
+// MARK: CPUs
+
+/// The one on which the calling thread runs.
+int stress_cpu(void);
+/// Those on which the thread `tid`, or the calling one for 0, may run, a bit each; 0 where that can't be asked, or more than
+/// the first 64 are among them.
+uint64_t stress_affinity(int32_t tid);
+/// Changes that; below 0 with errno set on failure.
+int stress_affinity_set(int32_t tid, uint64_t cpus);
+
 // MARK: registers
 
 /// Fills the vector registers with what follows from `seed`, computes for `rounds` rounds with all of them at once and

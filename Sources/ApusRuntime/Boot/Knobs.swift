@@ -40,6 +40,8 @@ package struct Knobs {
   package private(set) var asyncpreemptoff: Int32 = 0
   /// blockdetectoff: a P is not taken from an M that blocks without having said so.
   package private(set) var blockdetectoff: Int32 = 0
+  /// placementoff: no thread's affinity is changed (`Placement`).
+  package private(set) var placementoff: Int32 = 0
   /// gctrace: a line for each collection.
   package private(set) var gctrace: Int32 = 0
   /// gcstoptheworld: collections stop the world.
@@ -193,6 +195,8 @@ package struct Knobs {
       body(&asyncpreemptoff)
     } else if key.equals("blockdetectoff") {
       body(&blockdetectoff)
+    } else if key.equals("placementoff") {
+      body(&placementoff)
     } else if key.equals("gctrace") {
       body(&gctrace)
     } else if key.equals("gcstoptheworld") {

@@ -34,7 +34,7 @@ package enum LockedThread {
   /// The M's locked goroutine waits: gives the P away and sleeps until another M has picked the goroutine and hands over
   /// its P (Go's `stoplockedm`).
   static func waitForTurn(_ m: MRef) {
-    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
+    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m, leavesCPU: true) }
     sched.pointee.lock.lock(m)
     sched.pointee.deadlock.lockedIdle += 1
     DeadlockDetector.checkAndUnlock(m)
@@ -50,7 +50,7 @@ package enum LockedThread {
     sched.pointee.lock.lock(m)
     sched.pointee.deadlock.lockedIdle -= 1
     sched.pointee.lock.unlock(m)
-    owner.wakeUp()
+    owner.wakeUpHere()
     Threads.stop(m)
   }
 }

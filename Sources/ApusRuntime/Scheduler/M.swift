@@ -30,6 +30,10 @@ public struct MWords: ~Copyable {
   private let wake = Atomic<UInt32>(0)
   let stopped = Atomic<UInt32>(0)
 
+  /// `apus_m_words.wake`, for tests.
+  var wakeWord: UInt32 { wake.load(ordering: .acquiring) }
+  func setWakeWord(_ word: UInt32) { wake.store(word, ordering: .releasing) }
+
   fileprivate func reset() {
     wake.store(0, ordering: .relaxed)
     stopped.store(UInt32(APUS_NOT_STOPPED), ordering: .relaxed)
@@ -109,6 +113,7 @@ public struct M: ~Copyable {
     head.stopped_context = nil
     head.arrival_link = nil
     head.cpu_timer = -1
+    head.is_narrow = 0
     words.claim.store(Claim.value(.held), ordering: .relaxed)
     words.preempt.store(0, ordering: .relaxed)
     words.reset()
@@ -178,6 +183,9 @@ extension UnsafeMutablePointer where Pointee == M {
 
   /// Wakes the thread, which sleeps or is about to.
   func wakeUp() { apus_m_wake(cM) }
+
+  /// The same by a thread that sleeps next: the woken one goes on on its CPU (`Placement`).
+  func wakeUpHere() { apus_m_wake_here(cM) }
 
   /// Random bits for a choice that has to be uniform, not secret.
   public func randomBits() -> UInt32 { pointee.nextRandom() }

@@ -54,14 +54,14 @@ enum Processors {
   }
 
   /// Finds a thread for `p`, whose holder keeps its goroutine and goes on without it (Go's `handoffp`): a stopped one that
-  /// waits for a P, an idle one, or a new one.
-  static func handOff(_ p: PRef, from m: MRef) {
+  /// waits for a P, an idle one, or a new one. `leavesCPU`: `m` is the calling thread's, which sleeps next.
+  static func handOff(_ p: PRef, from m: MRef, leavesCPU: Bool = false) {
     sched.pointee.handoffs.wrappingAdd(1, ordering: .relaxed)
     let hasWork = !p.pointee.queue.isEmpty || !GlobalQueue.isEmpty || Expiry.anyIsDue
-    if StoppedThreads.areWaiting && handToStopped(p, hasWork: hasWork, from: m) { return }
+    if StoppedThreads.areWaiting && handToStopped(p, hasWork: hasWork, from: m, leavesCPU: leavesCPU) { return }
     if hasWork {
       sched.pointee.lock.lock(m)
-      if !stopInHandOff(p, m) { Threads.start(p, spinning: false, holdingLockOf: m) }
+      if !stopInHandOff(p, m) { Threads.start(p, spinning: false, holdingLockOf: m, leavesCPU: leavesCPU) }
       return
     }
     // No work here. When nobody spins and no P is idle, this one is the only one that could find any: let it look.
@@ -74,14 +74,14 @@ enum Processors {
       if stopInHandOff(p, m) {
         sched.pointee.spinning.wrappingSubtract(1, ordering: .sequentiallyConsistent)
       } else {
-        Threads.start(p, spinning: true, holdingLockOf: m)
+        Threads.start(p, spinning: true, holdingLockOf: m, leavesCPU: leavesCPU)
       }
       return
     }
     sched.pointee.lock.lock(m)
     if stopInHandOff(p, m) { return }
     if sched.pointee.global.count > 0 {
-      Threads.start(p, spinning: false, holdingLockOf: m)
+      Threads.start(p, spinning: false, holdingLockOf: m, leavesCPU: leavesCPU)
       return
     }
     // Since the look above somebody may have come to wait.
@@ -89,7 +89,7 @@ enum Processors {
     if let next = StoppedThreads.take(.returning) ?? StoppedThreads.take(.preempted) {
       give(p, to: next)
       sched.pointee.lock.unlock(m)
-      next.wakeUp()
+      if leavesCPU { next.wakeUpHere() } else { next.wakeUp() }
       return
     }
     IdleLists.put(p)
@@ -99,7 +99,7 @@ enum Processors {
   }
 
   /// Gives `p` to a thread that came back from the kernel, or to a preempted one where there is nothing else to run on it.
-  private static func handToStopped(_ p: PRef, hasWork: Bool, from m: MRef) -> Bool {
+  private static func handToStopped(_ p: PRef, hasWork: Bool, from m: MRef, leavesCPU: Bool) -> Bool {
     sched.pointee.lock.lock(m)
     if stopInHandOff(p, m) { return true }
     var isHog = false
@@ -112,8 +112,9 @@ enum Processors {
     }
     if let next { give(p, to: next, isHog: isHog) }
     sched.pointee.lock.unlock(m)
-    next?.wakeUp()
-    return next != nil
+    guard let next else { return false }
+    if leavesCPU { next.wakeUpHere() } else { next.wakeUp() }
+    return true
   }
 
   /// When the world is being stopped, the P is what the stopper waits for: gives it up, releases `Sched.lock`, true.
@@ -149,6 +150,7 @@ enum Processors {
       }
     }
     sched.pointee.maxProcs.store(Int32(count), ordering: .releasing)
+    Placement.updateLocked()
     SpareThreads.reclaimSuccessorLocked()
     var withWork: PRef?
     var resumed: MRef?

@@ -23,6 +23,10 @@ public struct SchedHead: ~Copyable {
   let preemptions = Atomic<UInt64>(0)
   /// Written under `Sched.lock`, before `stopping`.
   let stopSpin = Atomic<Int64>(0)
+  /// Written under `Sched.lock` (`Placement`).
+  let placesWakes = Atomic<UInt32>(0)
+  /// Counted by whoever wakes.
+  let placedWakes = Atomic<UInt32>(0)
 }
 
 /// The state that all threads share (Go's `schedt`). One per process; `sched` points to it.
@@ -37,6 +41,8 @@ public struct Sched: ~Copyable {
   var idleM: MRef?
   /// When an idle M was wanted last and there was none.
   var lastShortage: Int64 = 0
+  /// Affinities can be read and set.
+  var canPlaceWakes = false
   var idleP: PRef?
   let idlePCount = Atomic<Int32>(0)
   var global = ChunkedQueue()

@@ -111,6 +111,7 @@ enum TemplateThread {
         if !hasPrepared {
           // Now that nobody wants a thread.
           Metadata.prepareForPrinting()
+          Placement.prepare(m)
           hasPrepared = true
           continue
         }

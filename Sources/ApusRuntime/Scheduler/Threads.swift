@@ -4,8 +4,8 @@ import Synchronization
 /// The Ms: made, started, stopped (Go's `newm`, `startm`, `stopm`, `mstart`, `mexit`).
 enum Threads {
   /// Gives `p` to a thread: an idle one, else one that is created for it. With `spinning` the caller has counted it in
-  /// `Sched.spinning`. The caller holds `Sched.lock` on `m`; it is released.
-  static func start(_ p: PRef, spinning: Bool, holdingLockOf m: MRef) {
+  /// `Sched.spinning`. The caller holds `Sched.lock` on `m`; it is released. `leavesCPU`: it sleeps next.
+  static func start(_ p: PRef, spinning: Bool, holdingLockOf m: MRef, leavesCPU: Bool = false) {
     guard let idle = IdleLists.takeM() ?? SpareThreads.take() else {
       TemplateThread.request(p, spinning: spinning, holdingLockOf: m)
       return
@@ -14,7 +14,7 @@ enum Threads {
     assert(!idle.pointee.spinning && idle.pointee.nextP == nil, "an idle thread that is not idle")
     idle.pointee.spinning = spinning
     idle.pointee.nextP = p
-    idle.wakeUp()
+    if leavesCPU { idle.wakeUpHere() } else { idle.wakeUp() }
   }
 
   /// Creates a thread, which is counted already; 0 or an errno. Only the template thread calls it.
@@ -173,7 +173,7 @@ enum Threads {
   /// P, if it has one, goes to another thread, its record to the free list. m0's thread cannot end without ending the
   /// process in the eyes of the kernel: it sleeps for ever.
   static func end(_ m: MRef) {
-    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m) }
+    if m.pointee.p != nil { Processors.handOff(Processors.release(m), from: m, leavesCPU: true) }
     let isMain = m.pointee.id == 0
     apus_cpu_timer_stop(m.cM)
     CPUProfiler.threadEnds(m)

@@ -19,29 +19,6 @@ int apus_errno_save(void) { return errno; }
 
 void apus_errno_restore(int value) { errno = value; }
 
-// MARK: sleeping and waking
-
-void apus_m_sleep(apus_m *m) {
-  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0) apus_futex_wait(&m->words.wake, 0, -1);
-  __atomic_store_n(&m->words.wake, 0, __ATOMIC_RELAXED);
-}
-
-_Bool apus_m_sleep_for(apus_m *m, int64_t timeout_ns) {
-  int64_t end = apus_nanotime(apus_clock_function()) + timeout_ns;
-  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0) {
-    int64_t left = end - apus_nanotime(apus_clock_function());
-    if (left <= 0) return 0;
-    apus_futex_wait(&m->words.wake, 0, left);
-  }
-  __atomic_store_n(&m->words.wake, 0, __ATOMIC_RELAXED);
-  return 1;
-}
-
-void apus_m_wake(apus_m *m) {
-  __atomic_store_n(&m->words.wake, 1, __ATOMIC_RELEASE);
-  apus_futex_wake(&m->words.wake, 1);
-}
-
 // MARK: stopping
 
 /// Marks the thread, which is about to sleep until it is woken, as stopped: last of what others read of a stopped thread.
@@ -107,7 +84,8 @@ static void spin_for_world(apus_sched_head *s, apus_m *m) {
   if (spin == 0) return;
   apus_clock_gettime_fn clock = apus_clock_function();
   int64_t end = apus_nanotime(clock) + spin;
-  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == 0 && apus_nanotime(clock) < end) apus_spin_hint();
+  while (__atomic_load_n(&m->words.wake, __ATOMIC_ACQUIRE) == APUS_AWAKE && apus_nanotime(clock) < end)
+    apus_spin_hint();
 }
 
 /// Stands still with what it has until the world goes on. Who starts the world takes the mark away before it wakes, so
@@ -144,7 +122,7 @@ static _Bool stop_for_others(apus_sched_head *s, apus_m *m, uintptr_t sp, void *
   stop(m, APUS_STOPPED_FOR_P, sp, context);
   arrive(s, m);
   // The P goes after the goroutine: whoever has it finds that it waits.
-  apus_m_wake(next);
+  apus_m_wake_here(next);
   sleep_for_p(m);
   return 1;
 }

@@ -50,6 +50,17 @@ enum {
   APUS_STOPPED_BY_WORLD = 2,
 };
 
+/// Whether an M's thread sleeps; `apus_m_words.wake`. How it changes is argued in wake.c.
+enum {
+  APUS_AWAKE = 0,
+  /// It waits on the futex.
+  APUS_ASLEEP = 1,
+  /// It was woken, before it slept perhaps, and has not taken the wake-up yet.
+  APUS_WOKEN = 2,
+  /// The same, and its affinity was narrowed to the waker's CPU: it is to widen it.
+  APUS_WOKEN_HERE = 3,
+};
+
 struct apus_m;
 struct apus_trace_stream;
 
@@ -97,6 +108,10 @@ typedef struct apus_m_head {
   void *next_p;
   /// The thread's CPU timer, -1 for none.
   int32_t cpu_timer;
+  /// The CPU on which it fell asleep last.
+  int32_t slept_on;
+  /// Its affinity was narrowed by who woke it, and is not widened yet.
+  uint32_t is_narrow;
   uint32_t unused;
   /// Of a call with a relative time that the signal has interrupted: when it is to end, on the monotonic clock, and what
   /// is left until then, the call's argument when it begins again (restart.c).
@@ -111,7 +126,7 @@ typedef struct apus_m_words {
   uint32_t claim;
   /// Somebody wants the P: the goroutine is to be stopped. Set by sysmon, cleared by the M.
   uint32_t preempt;
-  /// The futex on which the thread sleeps while it is idle or stopped: 1 after the wake-up.
+  /// The futex on which the thread sleeps while it is idle or stopped.
   uint32_t wake;
   /// Written by the thread before it sleeps, cleared by it after it was woken.
   uint32_t stopped;
@@ -148,6 +163,11 @@ typedef struct apus_sched_head {
   uint64_t preemptions;
   /// For how many nanoseconds a thread that stands still with its P waits on its CPU, before it sleeps.
   int64_t stop_spin;
+  /// Whether there is a CPU for each P, and more than one P: then who hands over its P and sleeps wakes the other thread on
+  /// its own CPU.
+  uint32_t places_wakes;
+  /// How often that was done.
+  uint32_t placed_wakes;
 } apus_sched_head;
 
 #endif

@@ -50,6 +50,12 @@ void apus_m_sleep(apus_m *m);
 /// The same, for at most `timeout_ns`; false when nobody woke it.
 _Bool apus_m_sleep_for(apus_m *m, int64_t timeout_ns);
 void apus_m_wake(apus_m *m);
+/// The same for a waker that sleeps next: the thread goes on on the waker's CPU, where `places_wakes` is set, the thread is
+/// asleep, and nobody has given it an affinity of its own. Three more system calls then, one of them the woken thread's.
+void apus_m_wake_here(apus_m *m);
+/// Once, before `places_wakes` is set: notes which CPUs the process's threads may use, which are the calling one's. False
+/// where the kernel does not let affinities be read and set, or has more than 1024 CPUs.
+_Bool apus_placement_prepare(void);
 
 /// Ends a sleep of sysmon. For handlers.
 void apus_wake_sysmon(void);
