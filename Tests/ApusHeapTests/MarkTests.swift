@@ -2,6 +2,8 @@ import Apus
 import CApus
 import Testing
 
+import struct Synchronization.Atomic
+
 @testable import ApusHeap
 @testable import ApusRuntime
 
@@ -225,8 +227,7 @@ extension ManagedHeapTests {
         onAnotherStack { heap in
           let middle = heap.new(Middle())
           middle.next = heap.new(Middle())
-          // 16 pieces.
-          let all = heap.newArray(repeating: Link<Middle>(), count: 16 * (128 << 10) / 8)
+          let all = heap.newArray(repeating: Link<Middle>(), count: 64 * Int(Marker.piece) / 8)
           for index in all.indices { all[index] = middle }
           root.value = Root(all)
         }
@@ -237,7 +238,190 @@ extension ManagedHeapTests {
         return (withHeap { heap in root.value!.get(heap)[0]!.next != nil }, calls)
       }
       #expect(lives)
-      #expect(calls >= 14)
+      // Two pieces each.
+      #expect(calls >= 28)
+    }
+
+    /// How many sections of `bytes` it takes to mark what `make` holds.
+    private static func sections(
+      of bytes: Int, _ make: @escaping @Sendable (HeapToken) -> any AnyObject & Sendable
+    ) -> Int {
+      DrivenCollector.run {
+        let held = Shared<(any AnyObject & Sendable)?>(nil)
+        onAnotherStack { heap in held.value = make(heap) }
+        DrivenCollector.begin()
+        var calls = 0
+        repeat {
+          while DrivenCollector.mark(bytes) { calls += 1 }
+        } while !Collector.finish(waits: true)
+        Sweeper.finish()
+        return withExtendedLifetime(held.value) { calls }
+      }
+    }
+
+    /// A section ends in time, also in links to what is marked. The array's first section marks its objects, which have yet
+    /// to be scanned: 15,000 with a link each, or 15,000 with 16 each, of which most are in the buffer when it is too full.
+    @Test func linksThatAreFollowedCount() {
+      let middles = Self.sections(of: 4 << 10) { heap in
+        let all = heap.newArray(repeating: Link<Middle>(), count: 15_000)
+        let shared = heap.new(Middle())
+        for index in all.indices {
+          let middle = heap.new(Middle())
+          middle.next = shared
+          all[index] = middle
+        }
+        return Root(all)
+      }
+      let wides = Self.sections(of: 64 << 10) { heap in
+        let all = heap.newArray(repeating: Link<Wide>(), count: 15_000)
+        let shared = heap.new(Middle())
+        for index in all.indices {
+          let wide = heap.new(Wide())
+          for link in 0..<16 { wide.chains[link] = shared }
+          all[index] = wide
+        }
+        return Root(all)
+      }
+      // For each object 8 for its entry, its links' bytes, and 8 for the entry of each of them: 90 and 60 sections.
+      #expect(middles >= 80)
+      #expect(wides >= 55)
+    }
+
+    /// And in links that are nil: 16 in each of 15,000 objects, and 40 in as many, which their block's record does not tell.
+    @Test func whatIsScannedCounts() {
+      let wides = Self.sections(of: 64 << 10) { heap in
+        let all = heap.newArray(repeating: Link<Wide>(), count: 15_000)
+        for index in all.indices { all[index] = heap.new(Wide()) }
+        return Root(all)
+      }
+      let beyonds = Self.sections(of: 64 << 10) { heap in
+        let all = heap.newArray(repeating: Link<Beyond>(), count: 15_000)
+        for index in all.indices { all[index] = heap.new(Beyond()) }
+        return Root(all)
+      }
+      // The links' bytes alone are 29 sections, and 73.
+      #expect(wides >= 28)
+      #expect(beyonds >= 70)
+    }
+
+    /// And in roots: these fill 64 slabs of 511.
+    @Test func rootsThatAreScannedCount() {
+      let calls = Self.sections(of: 4 << 10) { heap in
+        let middle = heap.new(Middle())
+        return Shared((0..<64 * 511).map { _ in Root(middle) })
+      }
+      #expect(calls >= 60)
+    }
+
+    private struct Long {
+      var links = Links<32, Long>()
+    }
+
+    /// A chain of 10,000 objects, which their first links make; the second link of each leads to one beside it. All other
+    /// links, 62 for each step, lead to the same object, and half of them would lie in buffers until the chain's end is
+    /// scanned: 300 buffers full of them.
+    @Test func buffersAreForObjects() {
+      let most = DrivenCollector.run {
+        let root = Shared<Root<Long>?>(nil)
+        onAnotherStack { heap in
+          let (first, shared) = (heap.new(Long()), heap.new(Long()))
+          var last = first
+          for _ in 0..<10_000 {
+            let (next, beside) = (heap.new(Long()), heap.new(Long()))
+            last.links[0] = next
+            last.links[1] = beside
+            for link in 2..<32 { last.links[link] = shared }
+            for link in 0..<32 { beside.links[link] = shared }
+            last = next
+          }
+          root.value = Root(first)
+        }
+        DrivenCollector.begin()
+        var most = 0
+        while DrivenCollector.mark(64 << 10) {
+          most = max(most, heap.pointee.markWork.fullCount.load(ordering: .relaxed))
+        }
+        DrivenCollector.end()
+        return withExtendedLifetime(root.value) { most }
+      }
+      #expect(most <= 4)
+    }
+
+    /// Has as many links as a block's record tells.
+    private struct Full {
+      var others = Links<8, Full>()
+      var beyonds = Links<8, Beyond>()
+      var more = Links<8, Full>()
+      var leaves = Links<8, Small>()
+    }
+
+    /// Has more.
+    private struct Beyond {
+      var others = Links<40, Middle>()
+    }
+
+    @Test func wideObjectsFitIntoTheBuffer() {
+      let objects = DrivenCollector.run {
+        let root = Shared<Root<Full>?>(nil)
+        onAnotherStack { heap in
+          let fulls = heap.newArray(repeating: Link<Full>(), count: 3000)
+          let beyonds = heap.newArray(repeating: Link<Beyond>(), count: 3000)
+          for index in 0..<3000 {
+            let (full, beyond) = (heap.new(Full()), heap.new(Beyond()))
+            for link in 0..<8 { full.leaves[link] = heap.new(Small(value: 0)) }
+            for link in 0..<40 { beyond.others[link] = heap.new(Middle()) }
+            fulls[index] = full
+            beyonds[index] = beyond
+          }
+          for index in 0..<3000 {
+            let full = fulls[index]!
+            for link in 0..<8 {
+              full.others[link] = fulls[(16 * index + link + 1) % 3000]!
+              full.beyonds[link] = beyonds[(8 * index + link) % 3000]!
+              full.more[link] = fulls[(16 * index + link + 9) % 3000]!
+            }
+          }
+          root.value = Root(fulls[0]!)
+        }
+        DrivenCollector.begin()
+        // In one section, as in `theCheckLooksAtEverything`.
+        DrivenCollector.mark(1 << 30)
+        let extent = Shared(HeapCheck.Extent())
+        StopTheWorld.run { m in
+          Processors.each { $0.pointee.heap.flush(on: m) }
+          extent.value = HeapCheck.check(.afterMarking)
+        }
+        DrivenCollector.end()
+        return withExtendedLifetime(root.value) { extent.value.objects }
+      }
+      #expect(objects >= 3000 + 3000 + 3000 * 48)
+    }
+
+    /// A block's record may have been one of objects without links.
+    @Test func piecesAreScannedWhereLeavesLay() {
+      let living = DrivenCollector.run {
+        onAnotherStack { heap in
+          // A block each.
+          for _ in 0..<100 { _ = heap.newArray(repeating: 0, count: 4000) }
+        }
+        DrivenCollector.begin()
+        DrivenCollector.end()
+        let (root, weak) = (Shared<Root<HeapArray<Link<Middle>>>?>(nil), Shared<[WeakRef<Middle>]>([]))
+        onAnotherStack { heap in
+          let pieceCount = Int(Marker.piece) / 8
+          let all = heap.newArray(repeating: Link<Middle>(), count: 16 * pieceCount)
+          for piece in 0..<16 {
+            let middle = heap.new(Middle())
+            all[piece * pieceCount] = middle
+            weak.value.append(WeakRef(middle))
+          }
+          root.value = Root(all)
+        }
+        DrivenCollector.begin()
+        DrivenCollector.end()
+        return withExtendedLifetime(root.value) { withHeap { heap in weak.value.count { $0.get(heap) != nil } } }
+      }
+      #expect(living == 16)
     }
   }
 }

@@ -33,7 +33,8 @@ enum Assist {
     let start = Clock.threadTime()
     var waited: Int64 = 0
     while work > 0 && (hasMore || (heap.pointee.pacer.isBeyondGoal && othersLeaveWork(&waited))) {
-      work -= max(mark(min(work, sectionBytes), leavesRest: true, &hasMore), 1)
+      // No section is for a handful of bytes: where most of what it looks at is marked, it would pay for one.
+      work -= max(mark(min(max(work, 1024), sectionBytes), leavesRest: true, &hasMore), 1)
     }
     heap.pointee.pacer.assistTime.wrappingAdd(max(Clock.threadTime() - start - waited, 0), ordering: .relaxed)
     if !hasMore && MarkWork.isDone && !Collector.isLeftToWorkers { _ = Collector.finish(waits: false) }

@@ -19,7 +19,7 @@ enum BlockState: UInt8 {
 /// heap under its lock. `sweepGeneration` is the exception: it is what a sweeper claims the block by.
 struct Block: ~Copyable {
   var state = BlockState.free
-  /// Objects have no links: they need no scanning.
+  /// Objects have no links: they need no scanning. Also in the records of a large object's other blocks, as `linkMask`.
   var isNoScan = false
   /// Objects have something for Swift's reference counting, and are destroyed one by one.
   var needsCleanup = false

@@ -226,6 +226,7 @@ struct Collector: ~Copyable {
     // A program that always hides something from the marking gets a longer pause in the end.
     let hasEnded = attempt(with: &marker, isLast: isLast || collector.pointee.attempts > triesWithBudget, on: m)
     marker.endSharing()
+    assert(!hasEnded || MarkWork.isEmpty, "a cycle ends with grey objects")
     if hasEnded { end(on: m) }
     collector.pointee.figures.addPause(Clock.nanotime() - start)
     return hasEnded

@@ -93,6 +93,7 @@ extension UnsafeMutablePointer where Pointee == HeapLayout {
     for tail in (index + 1)..<(index + count) {
       let record = heap.pointee.arena.block(at: tail)
       record.pointee.head = UInt32(index)
+      record.pointee.isNoScan = pointee.isNoScan
       record.pointee.linkMask = 0
       record.pointee.state = .tail
     }

@@ -3,10 +3,12 @@ import Synchronization
 /// A buffer of what is grey (Go's `workbuf`). 8 KiB.
 ///
 /// An entry is a link that was found in an object: whoever takes it out looks at the mark, which the processor has fetched
-/// by then, and scans the object if it sets it ("edge enqueuing" of Cher, Hosking and Vitek). So an object is in buffers as
-/// often as scanned objects link to it, and they never take more memory than the links do. Or, with the lowest bit
-/// set, it is an object, or a piece of an array, that is marked and to be scanned: what the barrier, stacks, roots and arrays
-/// find, of which there may be much that is marked.
+/// by then, and scans the object if it sets it ("edge enqueuing" of Cher, Hosking and Vitek). So an object is in a marker's
+/// buffer as often as the objects that it has scanned link to it, until the buffer is too full (`Marker.makeRoom`). Or, with
+/// the lowest bit set, it is an object, or a piece of an array, that is marked and to be scanned, and there once (or once for
+/// each of those who have marked it at the same moment): what the barrier, stacks, roots and arrays find, of which there may
+/// be much that is marked, and what is left of the links in a buffer that was too full. It has links: what has none is not
+/// put into a buffer once it is marked.
 struct MarkBuffer {
   static var size: Int { 8192 }
   static var capacity: Int { 1022 }
@@ -58,6 +60,13 @@ struct MarkWork: ~Copyable {
 
   /// Whether there is something for a marker to take here.
   static var hasWork: Bool { work.pointee.fullCount.load(ordering: .relaxed) != 0 }
+
+  /// Whether there is nothing grey here or in a cache. The world stands still.
+  static var isEmpty: Bool {
+    var isEmpty = work.pointee.full == nil
+    Processors.each { if let buffer = $0.pointee.heap.buffer, buffer.pointee.count != 0 { isEmpty = false } }
+    return isEmpty
+  }
 
   /// An empty buffer.
   static func takeEmpty(on m: MRef) -> MarkBufferRef {

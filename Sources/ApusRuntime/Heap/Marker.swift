@@ -17,11 +17,13 @@ struct Marker {
   private let cache: UnsafeMutablePointer<HeapCache>
   private var buffer: MarkBufferRef
   private(set) var markedBytes = 0
-  /// Bytes of arrays that were scanned in this `drain`: there may be nothing to mark in them, and it takes its time.
-  private var arrayBytes = 0
+  /// What this `drain` has done besides, in bytes' worth: it may have found nothing to mark, and takes its time. 8 for each
+  /// entry of a buffer that was looked at; the words of an object that was marked before and is scanned; an array's bytes;
+  /// a slab of roots.
+  private var otherWork = 0
 
   /// How much of a large array is scanned in one piece: others can take the next ones, and a section stays short.
-  private static var piece: UInt { 128 << 10 }
+  static var piece: UInt { 32 << 10 }
 
   init(_ cache: UnsafeMutablePointer<HeapCache>, on m: MRef) {
     arena = heap.pointee.arena
@@ -73,29 +75,61 @@ struct Marker {
 
   @inline(__always)
   private mutating func push(_ entry: UInt) {
-    if buffer.pointee.count == MarkBuffer.capacity { replaceFull() }
+    if buffer.pointee.count == MarkBuffer.capacity { makeRoom() }
     buffer.entries[buffer.pointee.count] = entry
     buffer.pointee.count &+= 1
   }
 
+  /// Makes room for the links of a whole batch. Most of what is in a full buffer may be links to objects that are marked:
+  /// those go first. If there is still much, only the newest entries are kept, and everybody gets the others: all of them
+  /// objects that are marked. So the memory that buffers take is bounded by the objects that there are, and not
+  /// by the links.
   @inline(never)
-  private mutating func replaceFull() {
-    MarkWork.put(buffer, on: m)
-    buffer = MarkWork.takeEmpty(on: m)
+  private mutating func makeRoom() {
+    settle()
+    if buffer.pointee.count > Self.halfEnough { giveAway(keeping: Self.halfEnough / 2) }
   }
 
-  /// Scans grey objects until `bytes` have been marked (and scanned, nearly), or as much of arrays was scanned, or none is
+  /// Marks what the buffer's links lead to. What has to be scanned stays, as marked objects; the rest is dropped.
+  private mutating func settle() {
+    let arena = self.arena
+    let (entries, count) = (buffer.entries, buffer.pointee.count)
+    var (index, kept, bytes) = (0, 0, 0)
+    while index < count {
+      let (entry, ahead) = (entries[index], index &+ Self.settlesAhead)
+      index &+= 1
+      if ahead < count { apus_prefetch_mark(arena.mark(of: entries[ahead])) }
+      if !MarkBuffer.isMarked(entry) {
+        guard let block = Self.setMark(of: entry, in: arena) else { continue }
+        bytes &+= Int(bitPattern: block.pointee.slotSize)
+        // A link leads to where an object begins, so this is the record that tells, of a large object, too.
+        if block.pointee.isNoScan { continue }
+      }
+      entries[kept] = MarkBuffer.marked(entry)
+      kept &+= 1
+    }
+    buffer.pointee.count = kept
+    markedBytes &+= bytes
+    otherWork &+= count &* 8
+  }
+
+  /// How many entries ahead of the one that it looks at `settle` has marks fetched.
+  private static var settlesAhead: Int { 16 }
+
+  /// Scans grey objects until `bytes` have been marked (and scanned, nearly), or it has done as much other work, or none is
   /// left; false when none is left.
   mutating func drain(bytes: Int) -> Bool {
     let goal = markedBytes &+ bytes
-    arrayBytes = 0
+    otherWork = 0
     var window = MarkWindow()
     var hasMore = true
-    while hasMore && markedBytes &+ arrayBytes < goal {
+    while hasMore && markedBytes &+ otherWork < goal {
       scanSome(&window, until: goal)
       if buffer.pointee.count == 0 && window.isEmpty {
         hasMore = findMore()
-      } else if buffer.pointee.count > Self.fullEnough || (buffer.pointee.count > 8 && !MarkWork.hasWork) {
+      } else if buffer.pointee.count > Self.fullEnough {
+        makeRoom()
+      } else if buffer.pointee.count > 8 && !MarkWork.hasWork {
         share()
       }
     }
@@ -106,6 +140,9 @@ struct Marker {
 
   /// With so many entries there is still room for all links of a batch of objects of which the blocks' records tell all.
   private static var fullEnough: Int { MarkBuffer.capacity - Int(bitPattern: MarkWindow.batch) * UInt32.bitWidth }
+  /// What `makeRoom` leaves at most, so that as many have to come before it looks through the buffer again. If there are
+  /// more, it gives half of them away at least: a buffer of a few would still be 8 KiB.
+  private static var halfEnough: Int { fullEnough / 2 }
 
   /// Scans what is in the buffer and in the window, batch by batch, until `goal` is reached, both are empty, the buffer is
   /// full enough, or it is time to see whether others have work.
@@ -115,11 +152,12 @@ struct Marker {
   @inline(__always)
   private mutating func scanSome(_ window: inout MarkWindow, until goal: Int) {
     let arena = self.arena
-    var (entries, limit) = (buffer.entries, goal &- markedBytes &- arrayBytes)
-    var (count, bytes, rounds) = (buffer.pointee.count, 0, 8)
-    while bytes < limit && rounds > 0 && count <= Self.fullEnough {
+    var (entries, limit) = (buffer.entries, goal &- markedBytes &- otherWork)
+    var (count, bytes, other, rounds) = (buffer.pointee.count, 0, 0, 8)
+    while bytes &+ other < limit && rounds > 0 && count <= Self.fullEnough {
       rounds &-= 1
       let ready = window.turn()
+      other &+= Int(bitPattern: ready &* 8)
       while count != 0 && !window.isFull {
         count &-= 1
         let entry = entries[count]
@@ -139,15 +177,19 @@ struct Marker {
           if apus_mark_load(mark) != 0 { continue }
           apus_mark_set(mark)
           bytes &+= Int(bitPattern: block.pointee.slotSize)
+        } else {
+          // Its bytes were counted when it was marked. What takes time now is the words up to its last link.
+          other &+= (32 &- links.leadingZeroBitCount) &* 8
         }
         if links == 0 {
+          if block.pointee.isNoScan { continue }
           buffer.pointee.count = count
           scan(address, block)
-          if buffer.pointee.count > Self.fullEnough { replaceFull() }
+          if buffer.pointee.count > Self.fullEnough { makeRoom() }
           entries = buffer.entries
           count = buffer.pointee.count
-          limit = goal &- markedBytes &- arrayBytes
-          if bytes < limit { continue }
+          limit = goal &- markedBytes &- otherWork
+          if bytes &+ other < limit { continue }
           // It was much. The rest of the batch goes back; there is room for it.
           while index > 0 {
             index &-= 1
@@ -165,10 +207,12 @@ struct Marker {
           if target != 0 { count &+= 1 }
         } while links != 0
       }
+      assert(count <= MarkBuffer.capacity, "a batch's links do not fit into the buffer")
       if count == 0 && window.isEmpty { break }
     }
     buffer.pointee.count = count
     markedBytes &+= bytes
+    otherWork &+= other
   }
 
   /// Takes what others have left, or marks roots; false when there is nothing.
@@ -189,6 +233,7 @@ struct Marker {
         expected: current, desired: RootTable.next(current), ordering: .acquiringAndReleasing)
       if result.exchanged {
         RootTable.mark(current, with: &self)
+        otherWork &+= RootTable.slabBytes
         return true
       }
       slab = result.original
@@ -198,29 +243,30 @@ struct Marker {
 
   /// Gives half of the buffer to others, who have nothing (Go's `gcWork.balance`).
   @inline(never)
-  private mutating func share() {
-    let other = MarkWork.takeEmpty(on: m)
-    let half = buffer.pointee.count / 2
-    for index in 0..<half { other.entries[index] = buffer.entries[index] }
-    let kept = buffer.pointee.count - half
-    for index in 0..<kept { buffer.entries[index] = buffer.entries[half + index] }
-    other.pointee.count = half
-    buffer.pointee.count = kept
-    MarkWork.put(other, on: m)
+  private mutating func share() { giveAway(keeping: (buffer.pointee.count + 1) / 2) }
+
+  /// Leaves all but the newest `kept` entries, of which there are more, to everybody.
+  private mutating func giveAway(keeping kept: Int) {
+    let newest = MarkWork.takeEmpty(on: m)
+    let given = buffer.pointee.count - kept
+    for index in 0..<kept { newest.entries[index] = buffer.entries[given + index] }
+    newest.pointee.count = kept
+    buffer.pointee.count = given
+    MarkWork.put(buffer, on: m)
+    buffer = newest
   }
 
   /// Marks what the object at `address`, or the piece of an array there, links to. The block's record does not tell where
-  /// its links are, if it has any.
+  /// its links are.
   @inline(never)
   private mutating func scan(_ address: UInt, _ block: BlockRef) {
     if block.pointee.state != .slots {
       scanLarge(address, arena.block(at: Int(block.pointee.head)))
       return
     }
-    if block.pointee.isNoScan { return }
     let layout = block.pointee.layout.unsafelyUnwrapped
     if layout.pointee.elements == 0 {
-      scanValue(address, layout)
+      scanWide(address, layout)
     } else {
       scanArray(address, layout, from: address, to: address &+ block.pointee.slotSize)
     }
@@ -230,22 +276,29 @@ struct Marker {
   /// queues the others.
   @inline(never)
   private mutating func scanLarge(_ address: UInt, _ head: BlockRef) {
-    if head.pointee.isNoScan { return }
     let layout = head.pointee.layout.unsafelyUnwrapped
     let start = arena.address(ofBlock: Int(head.pointee.head))
     let end = start &+ head.pointee.slotSize
     if layout.pointee.elements == 0 {
-      scanValue(start, layout)
+      scanWide(start, layout)
       return
     }
     if address == start {
       var piece = start &+ Self.piece
       while piece < end {
         push(MarkBuffer.marked(piece))
+        otherWork &+= 8
         piece &+= Self.piece
       }
     }
     scanArray(start, layout, from: address, to: min(address &+ Self.piece, end))
+  }
+
+  /// A value with links behind the 32nd word.
+  @inline(never)
+  private mutating func scanWide(_ address: UInt, _ layout: HeapLayoutRef) {
+    otherWork &+= layout.pointee.linkCount &* 8
+    scanValue(address, layout)
   }
 
   @inline(__always)
@@ -260,19 +313,29 @@ struct Marker {
     }
   }
 
-  /// The elements of the array at `array` that begin in [start, end).
+  private static var elementsAhead: UInt { 8 }
+
+  /// The elements of the array at `array`, which have links, that begin in [start, end).
   @inline(never)
   private mutating func scanArray(_ array: UInt, _ layout: HeapLayoutRef, from start: UInt, to end: UInt) {
-    arrayBytes &+= Int(bitPattern: end &- start)
+    otherWork &+= Int(bitPattern: end &- start)
     let count = UnsafePointer<UInt>(bitPattern: array).unsafelyUnwrapped.pointee
     let stride = layout.pointee.stride
     let first = array &+ layout.pointee.elements
     let from = start <= first ? 0 : (start &- first &+ stride &- 1) / stride
     let to = end <= first ? 0 : min(count, (end &- first &+ stride &- 1) / stride)
+    // While elements are looked at, the marks of what others before them link to first are fetched.
+    let ahead = Self.elementsAhead &* stride &- UInt(layout.pointee.links[0].offset)
     var index = to
     while index > from {
       index &-= 1
-      scanValue(first &+ index &* stride, layout)
+      let element = first &+ index &* stride
+      if index >= from &+ Self.elementsAhead {
+        let place = UnsafeRawPointer(bitPattern: element &- ahead).unsafelyUnwrapped
+        let target = apus_load_link(place)
+        if target != 0 { apus_prefetch_mark(arena.mark(of: target)) }
+      }
+      scanValue(element, layout)
     }
   }
 

@@ -17,6 +17,7 @@ public struct RootTable: ~Copyable {
 
   /// Words of a slab: the link, and the slots.
   private static var slabWords: Int { 512 }
+  static var slabBytes: Int { 8 * slabWords }
 
   init() {}
 
