@@ -68,13 +68,16 @@ extension ManagedHeapTests.Moving {
         let g = Shared<GRef?>(nil)
         go { _ in
           g.value = currentM().currentG
+          steps.receive()
           done.send(())
           steps.receive()
           done.send(())
         }
-        done.receive()
         DrivenCollector.begin()
         Self.beginNotes()
+        // One that began to wait between the two would be stamped by neither.
+        steps.send(())
+        done.receive()
         let atFirst = eventually { Self.isStamped(g.value!) }
         // Nobody runs it, since the world stands still; and what it waits for is still to come.
         let ready = Shared(false)
