@@ -114,6 +114,7 @@ public struct M: ~Copyable {
     head.arrival_link = nil
     head.cpu_timer = -1
     head.is_narrow = 0
+    head.restart_place = nil
     words.claim.store(Claim.value(.held), ordering: .relaxed)
     words.preempt.store(0, ordering: .relaxed)
     words.reset()

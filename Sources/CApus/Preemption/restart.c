@@ -209,11 +209,15 @@ static struct timespec *set_time_of(apus_m *m, greg_t *argument, const struct ti
   return set_time(m, argument, nanoseconds(rest != NULL ? rest : (const struct timespec *)*argument));
 }
 
-/// A call whose own argument the kernel has just made what is left: libc's copy, near the stack pointer. Elsewhere it may
-/// be read-only.
-static struct timespec *keep_time(apus_m *m, const greg_t *registers, int argument) {
+/// A time that a call has in memory of its own, near the stack pointer. Elsewhere it may be read-only.
+static struct timespec *near_time(const greg_t *registers, int argument) {
   struct timespec *time = (struct timespec *)registers[argument];
-  if ((uintptr_t)time - (uintptr_t)registers[REG_RSP] > 4096) return NULL;
+  return (uintptr_t)time - (uintptr_t)registers[REG_RSP] > 4096 ? NULL : time;
+}
+
+/// A call whose own argument, libc's copy, the kernel has just made what is left.
+static struct timespec *keep_time(apus_m *m, const greg_t *registers, int argument) {
+  struct timespec *time = near_time(registers, argument);
   int64_t left = nanoseconds(time);
   if (left < 0) return NULL;
   m->head.restart_end = now() + left;
@@ -267,10 +271,40 @@ static struct timespec *set_rest(apus_m *m, greg_t *registers, int64_t *number) 
   }
 }
 
+/// Where the time lies of a call that was to begin again and has not yet, since the next signal came before: the thread
+/// stands at its instruction. NULL for no such call. Where collections follow each other closely, a thread can be stopped so
+/// again and again; if that did not count, the call would wait for as long as they go on.
+///
+/// A call's own argument is told from that of a new call, of which nothing is known, by where it lies and by what
+/// `apus_restart_update` has left there.
+static struct timespec *time_not_begun(apus_m *m, const greg_t *registers) {
+  int argument;
+  switch (registers[REG_RAX]) {
+    case SYS_nanosleep: argument = REG_RDI; break;
+    case SYS_clock_nanosleep:
+    case SYS_ppoll: argument = REG_RDX; break;
+    case SYS_epoll_pwait2: argument = REG_R10; break;
+    case SYS_pselect6: argument = REG_R8; break;
+    default: return NULL;
+  }
+  const uint8_t *code = (const uint8_t *)registers[REG_RIP];
+  if (code[0] != 0x0f || code[1] != 0x05) return NULL;
+  if (registers[argument] == (greg_t)own_time(m)) return own_time(m);
+  if (registers[REG_RAX] != SYS_ppoll && registers[REG_RAX] != SYS_pselect6) return NULL;
+  struct timespec *time = near_time(registers, argument);
+  if (time == NULL || time != m->head.restart_place) return NULL;
+  return memcmp(time, m->head.restart_left, sizeof *time) == 0 ? time : NULL;
+}
+
 void apus_restart_update(apus_m *m, void *time) {
   if (time == NULL) return;
   int64_t left = m->head.restart_end - now();
-  *(struct timespec *)time = in_ns(left < 0 ? 0 : left);
+  struct timespec rest = in_ns(left < 0 ? 0 : left);
+  *(struct timespec *)time = rest;
+  if (time == own_time(m)) return;
+  // When nothing is left, nothing is to be brought up to date either.
+  m->head.restart_place = left > 0 ? time : NULL;
+  memcpy(m->head.restart_left, &rest, sizeof rest);
 }
 
 /// The context shows it: rax is -EINTR, and the instruction before is `syscall`. The registers of the arguments are those
@@ -281,7 +315,7 @@ void apus_restart_update(apus_m *m, void *time) {
 void *apus_restart_call(apus_m *m, void *data) {
   ucontext_t *context = data;
   greg_t *registers = context->uc_mcontext.gregs;
-  if (registers[REG_RAX] != -EINTR) return NULL;
+  if (registers[REG_RAX] != -EINTR) return time_not_begun(m, registers);
   uint8_t code[WINDOW + PADDING] = {0};
   uintptr_t pc = (uintptr_t)registers[REG_RIP];
   int count = copy_code(code, pc, WINDOW) - 2;

@@ -117,6 +117,9 @@ typedef struct apus_m_head {
   /// is left until then, the call's argument when it begins again (restart.c).
   int64_t restart_end;
   int64_t restart_time[2];  // a timespec
+  /// The same of a call that has its time in memory of its own: where, and what was left there. NULL for none.
+  void *restart_place;
+  int64_t restart_left[2];  // a timespec
   /// What the thread writes of itself while a trace is on (CApusTrace.h); NULL before it has.
   struct apus_trace_stream *trace;
 } apus_m_head;
