@@ -56,15 +56,23 @@ struct PlacementTests {
       while !sleepsNext.load(ordering: .acquiring) {}
     }
 
-    func waitUntilAsleep() {
+    private func waitUntilAsleep() {
       PlacementTests.wait {
         word == UInt32(APUS_ASLEEP) && apus_thread_state_by_syscall(m.pointee.head.tid) != APUS_THREAD_RUNS
       }
     }
 
+    /// One that has slept, was woken by a thread that says that it sleeps next, and has ended.
+    static func sleepAndBeWoken(on home: Int, affinity: UInt64) -> Sleeper {
+      let sleeper = Sleeper(on: home, affinity: affinity)
+      sleeper.waitUntilAsleep()
+      sleeper.wakeHereAndJoin()
+      return sleeper
+    }
+
     /// Wakes it as one that sleeps next would, and waits until it has ended.
     func wakeHereAndJoin() {
-      m.wakeUpHere()
+      m.wakeUp(leavesCPU: true)
       wakerIsDone.store(true, ordering: .releasing)
       pthread_join(thread, nil)
     }
@@ -104,9 +112,7 @@ struct PlacementTests {
       var followed = 0
       for _ in 0..<40 {
         let before = Self.placed
-        let sleeper = Sleeper(on: there, affinity: usual)
-        sleeper.waitUntilAsleep()
-        sleeper.wakeHereAndJoin()
+        let sleeper = Sleeper.sleepAndBeWoken(on: there, affinity: usual)
         precondition(Self.placed == before + 1)
         precondition(sleeper.affinityAfterwards == usual)
         precondition(sleeper.word == UInt32(APUS_AWAKE))
@@ -125,10 +131,8 @@ struct PlacementTests {
       let before = Self.placed
       var sleptHere = 0
       for _ in 0..<10 {
-        let sleeper = Sleeper(on: here, affinity: usual)
-        sleeper.waitUntilAsleep()
+        let sleeper = Sleeper.sleepAndBeWoken(on: here, affinity: usual)
         if sleeper.m.pointee.head.slept_on == here { sleptHere += 1 }
-        sleeper.wakeHereAndJoin()
       }
       precondition(Self.placed == before + 10 - UInt32(sleptHere))
       precondition(sleptHere > 0)
@@ -140,9 +144,7 @@ struct PlacementTests {
       let (here, there) = Self.twoCPUs
       Self.prepare(stayingOn: here)
       let before = Self.placed
-      let sleeper = Sleeper(on: there, affinity: 1 << UInt64(there))
-      sleeper.waitUntilAsleep()
-      sleeper.wakeHereAndJoin()
+      let sleeper = Sleeper.sleepAndBeWoken(on: there, affinity: 1 << UInt64(there))
       precondition(Self.placed == before && sleeper.affinityAfterwards == 1 << UInt64(there) && sleeper.cpu == there)
     }
   }
@@ -156,9 +158,7 @@ struct PlacementTests {
       for procs in [1, MaxProcs.cpuCount + 1] {
         MaxProcs.set(procs)
         precondition(!Self.places)
-        let sleeper = Sleeper(on: there, affinity: usual)
-        sleeper.waitUntilAsleep()
-        sleeper.wakeHereAndJoin()
+        _ = Sleeper.sleepAndBeWoken(on: there, affinity: usual)
       }
       precondition(Self.placed == before)
       MaxProcs.set(MaxProcs.cpuCount)
@@ -171,7 +171,7 @@ struct PlacementTests {
       Self.prepare(stayingOn: Self.twoCPUs.0)
       let before = Self.placed
       let m = FakeRecords.machine()
-      m.wakeUpHere()
+      m.wakeUp(leavesCPU: true)
       precondition(m.pointee.words.wakeWord == UInt32(APUS_WOKEN))
       m.sleep()
       precondition(m.pointee.words.wakeWord == UInt32(APUS_AWAKE))
@@ -190,7 +190,7 @@ struct PlacementTests {
       Self.prepare(stayingOn: Self.twoCPUs.0)
       let m = FakeRecords.machine()
       m.pointee.head.tid = Thread.id
-      for wake in [{ m.wakeUp() }, { m.wakeUpHere() }] {
+      for wake in [{ m.wakeUp() }, { m.wakeUp(leavesCPU: true) }] {
         m.pointee.words.setWakeWord(UInt32(APUS_WOKEN_HERE))
         wake()
         precondition(m.pointee.words.wakeWord == UInt32(APUS_WOKEN_HERE))

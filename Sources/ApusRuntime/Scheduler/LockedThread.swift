@@ -50,7 +50,7 @@ package enum LockedThread {
     sched.pointee.lock.lock(m)
     sched.pointee.deadlock.lockedIdle -= 1
     sched.pointee.lock.unlock(m)
-    owner.wakeUpHere()
+    owner.wakeUp(leavesCPU: true)
     Threads.stop(m)
   }
 }

@@ -182,11 +182,11 @@ extension UnsafeMutablePointer where Pointee == M {
   /// Sleeps until `wakeUp`, or for `nanoseconds`; true when it was woken.
   func sleep(nanoseconds: Int64) -> Bool { apus_m_sleep_for(cM, nanoseconds) }
 
-  /// Wakes the thread, which sleeps or is about to.
-  func wakeUp() { apus_m_wake(cM) }
-
-  /// The same by a thread that sleeps next: the woken one goes on on its CPU (`Placement`).
-  func wakeUpHere() { apus_m_wake_here(cM) }
+  /// Wakes the thread, which sleeps or is about to. `leavesCPU`: the caller's thread sleeps next, and the woken one goes on
+  /// on its CPU (`Placement`).
+  func wakeUp(leavesCPU: Bool = false) {
+    if leavesCPU { apus_m_wake_here(cM) } else { apus_m_wake(cM) }
+  }
 
   /// Random bits for a choice that has to be uniform, not secret.
   public func randomBits() -> UInt32 { pointee.nextRandom() }

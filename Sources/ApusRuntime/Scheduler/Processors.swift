@@ -89,7 +89,7 @@ enum Processors {
     if let next = StoppedThreads.take(.returning) ?? StoppedThreads.take(.preempted) {
       give(p, to: next)
       sched.pointee.lock.unlock(m)
-      if leavesCPU { next.wakeUpHere() } else { next.wakeUp() }
+      next.wakeUp(leavesCPU: leavesCPU)
       return
     }
     IdleLists.put(p)
@@ -113,7 +113,7 @@ enum Processors {
     if let next { give(p, to: next, isHog: isHog) }
     sched.pointee.lock.unlock(m)
     guard let next else { return false }
-    if leavesCPU { next.wakeUpHere() } else { next.wakeUp() }
+    next.wakeUp(leavesCPU: leavesCPU)
     return true
   }
 

@@ -176,7 +176,7 @@ enum StoppedThreads {
     sched.pointee.lock.unlock(m)
     if m.pointee.spinning { Spinning.stop(m) }
     Timers.announce(m)
-    next.wakeUpHere()
+    next.wakeUp(leavesCPU: true)
     Threads.stop(m)
     return true
   }

@@ -14,7 +14,7 @@ enum Threads {
     assert(!idle.pointee.spinning && idle.pointee.nextP == nil, "an idle thread that is not idle")
     idle.pointee.spinning = spinning
     idle.pointee.nextP = p
-    if leavesCPU { idle.wakeUpHere() } else { idle.wakeUp() }
+    idle.wakeUp(leavesCPU: leavesCPU)
   }
 
   /// Creates a thread, which is counted already; 0 or an errno. Only the template thread calls it.

@@ -10,47 +10,30 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "CApus.h"
-
-/// The kernel's form of a set of CPUs. Where there are more there is no placement.
-typedef struct {
-  unsigned long bits[1024 / (8 * sizeof(unsigned long))];
-} cpus;
 
 /// The CPUs that the process's threads may use, as far as is known: a thread that may use others has an affinity of its own.
 /// And what makes an affinity that again: all there are, where the process's cpuset alone is the limit. What a thread has
 /// asked for it keeps, and its threads after it: had it asked for what it has, it would stay there when the cpuset grows.
 /// Both are written once, before `places_wakes` is first set.
-static cpus usual, wide;
+static cpu_set_t usual, wide;
 
-/// The bytes of a set that the kernel has written, or a negative errno. Without libc's wrapper, which clears the rest.
-static long get_affinity(int32_t tid, cpus *set) {
-  memset(set, 0, sizeof *set);
-  return syscall(SYS_sched_getaffinity, tid, sizeof *set, set);
-}
+/// False where the kernel refuses, or has more CPUs than a set has room for: then there is no placement. libc's function is
+/// the system call and clears the rest.
+static _Bool get_affinity(int32_t tid, cpu_set_t *set) { return sched_getaffinity(tid, sizeof *set, set) == 0; }
 
-static long set_affinity(int32_t tid, const cpus *set) { return syscall(SYS_sched_setaffinity, tid, sizeof *set, set); }
-
-static _Bool are_equal(const cpus *a, const cpus *b) { return memcmp(a, b, sizeof *a) == 0; }
-
-static _Bool contains(const cpus *set, int cpu) {
-  size_t word = (size_t)cpu / (8 * sizeof(unsigned long));
-  return word < sizeof set->bits / sizeof set->bits[0] &&
-         (set->bits[word] >> ((size_t)cpu % (8 * sizeof(unsigned long))) & 1) != 0;
-}
+static _Bool set_affinity(int32_t tid, const cpu_set_t *set) { return sched_setaffinity(tid, sizeof *set, set) == 0; }
 
 _Bool apus_placement_prepare(void) {
-  if (get_affinity(0, &usual) <= 0) return 0;
+  if (!get_affinity(0, &usual)) return 0;
   memset(&wide, 0xff, sizeof wide);
-  cpus now;
-  if (set_affinity(0, &wide) != 0) return 0;
-  if (get_affinity(0, &now) > 0 && are_equal(&now, &usual)) return 1;
+  cpu_set_t now;
+  if (!set_affinity(0, &wide)) return 0;
+  if (get_affinity(0, &now) && CPU_EQUAL(&now, &usual)) return 1;
   // Somebody has given the process fewer CPUs than its cpuset has (`taskset`): that stays.
   wide = usual;
-  return set_affinity(0, &wide) == 0;
+  return set_affinity(0, &wide);
 }
 
 // MARK: sleeping
@@ -66,7 +49,7 @@ static _Bool fall_asleep(apus_m *m) {
 /// saw it asleep before, finds it woken and widens it. Where the kernel refuses, it is tried again the next time.
 static void take_wake_up(apus_m *m) {
   if (__atomic_exchange_n(&m->words.wake, APUS_AWAKE, __ATOMIC_ACQUIRE) == APUS_WOKEN_HERE) m->head.is_narrow = 1;
-  if (m->head.is_narrow != 0 && set_affinity(0, &wide) == 0) m->head.is_narrow = 0;
+  if (m->head.is_narrow != 0 && set_affinity(0, &wide)) m->head.is_narrow = 0;
 }
 
 void apus_m_sleep(apus_m *m) {
@@ -108,16 +91,15 @@ void apus_m_wake(apus_m *m) {
 /// where it fell asleep on this CPU, or somebody has given it an affinity of its own.
 static _Bool narrow(apus_sched_head *s, apus_m *m) {
   int cpu = sched_getcpu();
-  if (cpu < 0 || cpu == __atomic_load_n(&m->head.slept_on, __ATOMIC_RELAXED) || !contains(&usual, cpu)) return 0;
-  cpus now;
-  if (get_affinity(m->head.tid, &now) <= 0 || !are_equal(&now, &usual)) return 0;
-  memset(&now, 0, sizeof now);
-  now.bits[(size_t)cpu / (8 * sizeof(unsigned long))] = 1ul << ((size_t)cpu % (8 * sizeof(unsigned long)));
-  long result = set_affinity(m->head.tid, &now);
+  if (cpu < 0 || cpu == __atomic_load_n(&m->head.slept_on, __ATOMIC_RELAXED) || !CPU_ISSET(cpu, &usual)) return 0;
+  cpu_set_t now;
+  if (!get_affinity(m->head.tid, &now) || !CPU_EQUAL(&now, &usual)) return 0;
+  CPU_ZERO(&now);
+  CPU_SET(cpu, &now);
+  if (set_affinity(m->head.tid, &now)) return 1;
   // A sandbox that was set up since: it would be asked in vain each time.
-  if (result < 0 && (errno == EPERM || errno == ENOSYS || errno == EACCES))
-    __atomic_store_n(&s->places_wakes, 0, __ATOMIC_RELAXED);
-  return result == 0;
+  if (errno == EPERM || errno == ENOSYS || errno == EACCES) __atomic_store_n(&s->places_wakes, 0, __ATOMIC_RELAXED);
+  return 0;
 }
 
 void apus_m_wake_here(apus_m *m) {
