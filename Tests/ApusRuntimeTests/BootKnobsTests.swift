@@ -39,12 +39,12 @@ func withEnvironment<Result>(
   @Test func readsEveryKey() {
     let (knobs, reports) = parse(
       "GODEBUG=boottrace=1,inittrace=2,schedtrace=1000,scheddetail=3,,asyncpreemptoff=4,blockdetectoff=5,gctrace=6,"
-        + "gcstoptheworld=7,heapcheck=8,attach=9,placementoff=10,seed=18446744073709551615,")
+        + "gcstoptheworld=7,heapcheck=8,attach=9,placementoff=10,userfaultfdoff=11,seed=18446744073709551615,")
     #expect(reports == [])
     #expect(knobs.boottrace == 1 && knobs.inittrace == 2 && knobs.schedtrace == 1000 && knobs.scheddetail == 3)
     #expect(knobs.asyncpreemptoff == 4 && knobs.blockdetectoff == 5 && knobs.gctrace == 6)
     #expect(knobs.gcstoptheworld == 7 && knobs.heapcheck == 8 && knobs.attach == 9 && knobs.seed == .max)
-    #expect(knobs.placementoff == 10)
+    #expect(knobs.placementoff == 10 && knobs.userfaultfdoff == 11)
   }
 
   @Test func reportsBadEntriesOnce() {

@@ -48,6 +48,11 @@ uint64_t stress_affinity(int32_t tid);
 /// Changes that; below 0 with errno set on failure.
 int stress_affinity_set(int32_t tid, uint64_t cpus);
 
+// MARK: pages
+
+/// 1 where the system lets this process fill pages by userfaultfd.
+int stress_can_userfault(void);
+
 // MARK: registers
 
 /// Fills the vector registers with what follows from `seed`, computes for `rounds` rounds with all of them at once and

@@ -42,6 +42,8 @@ package struct Knobs {
   package private(set) var blockdetectoff: Int32 = 0
   /// placementoff: no thread's affinity is changed (`Placement`).
   package private(set) var placementoff: Int32 = 0
+  /// userfaultfdoff: stacks that were kept elsewhere come back without userfaultfd (`Shelf`).
+  package private(set) var userfaultfdoff: Int32 = 0
   /// gctrace: a line for each collection.
   package private(set) var gctrace: Int32 = 0
   /// gcstoptheworld: collections stop the world.
@@ -197,6 +199,8 @@ package struct Knobs {
       body(&blockdetectoff)
     } else if key.equals("placementoff") {
       body(&placementoff)
+    } else if key.equals("userfaultfdoff") {
+      body(&userfaultfdoff)
     } else if key.equals("gctrace") {
       body(&gctrace)
     } else if key.equals("gcstoptheworld") {

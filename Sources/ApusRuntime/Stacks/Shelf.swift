@@ -18,12 +18,24 @@ enum Shelf {
     g.pointee.careBits.bitwiseAnd(~G.isShelved, ordering: .relaxed)
   }
 
-  /// One thread at a time: in the kernel they would exclude each other too, and two take longer there than one after the
-  /// other. Whoever has its goroutines' stacks runs these meanwhile. While the world is to be stopped it is the one stack,
-  /// since who waits here has a P.
+  /// How many come back together where each takes one step: enough that the two calls around them do not count.
+  private static var fewTogether: UInt32 { 16 }
+
   private static func bringBack(_ g: GRef, on m: MRef) {
+    if apus_shelf_fills() {
+      bringBack(g, andUpTo: fewTogether - 1, on: m)
+      return
+    }
+    // One thread at a time: in the kernel they would exclude each other too, and two take longer there than one after the
+    // other. Whoever has its goroutines' stacks runs these meanwhile.
     sched.pointee.shelver.restoring.lock(m)
-    let limit = StopTheWorld.isStopping ? 0 : UInt32(APUS_SHELF_BATCH) - 1
+    bringBack(g, andUpTo: UInt32(APUS_SHELF_BATCH) - 1, on: m)
+    sched.pointee.shelver.restoring.unlock(m)
+  }
+
+  /// While the world is to be stopped it is the one stack, since who waits here has a P.
+  private static func bringBack(_ g: GRef, andUpTo others: UInt32, on m: MRef) {
+    let limit = StopTheWorld.isStopping ? 0 : others
     withUnsafeTemporaryAllocation(of: UInt.self, capacity: Int(APUS_SHELF_BATCH)) { tops in
       tops[0] = g.pointee.head.stack_hi
       var count = 1
@@ -37,7 +49,6 @@ enum Shelf {
       }
       apus_shelf_restore(tops.baseAddress, count)
     }
-    sched.pointee.shelver.restoring.unlock(m)
   }
 
   /// Where what is in use of the stack of `g` lies while that is kept elsewhere. The world stands still, so no record is

@@ -2,13 +2,14 @@
 // the kernel and takes no lock. Who has a stack in hand says so in the stack's word.
 //
 // Other threads may touch a stack at any moment, by a pointer that they were given: what they write is not lost, and
-// what they read is what is there. So a page is not accessible while it does not have its content: while it is copied and
-// guarded, and while the guard is taken away and it is filled, the page is in a mapping of its own that nobody may access.
+// what they read is what is there. So a page is not accessible while it does not have its content. A stack comes back in one
+// step where the system can do that (userfault.c): its page is there, filled, or its guard is. Else, and while a page is copied
+// and guarded, it is in a mapping of its own that nobody may access.
 // (To install a guard is two steps in the kernel, too: it drops the page first, and who reads it then reads zeros.) Whoever
 // meets it faults, and waits in the handler until the word says that it is over. The content goes by way of
 // /proc/self/mem, for which the protection does not count. There is one exception: where the kernel has neither a mapping
-// nor a descriptor left when a stack comes back, its page is opened first and filled then (`put_back`). The goroutine has to
-// go on; who touches its stack between the two steps reads zeros, or loses what it writes.
+// nor a descriptor left when a stack comes back, its page is opened first and filled then (`put_back_by_steps`). The
+// goroutine has to go on; who touches its stack between the two steps reads zeros, or loses what it writes.
 //
 // Whoever has a stack in hand (TAKING, RESTORING) takes no signal meanwhile, and waits for nobody: those who meet it wait
 // for that thread, some in handlers, some with the scheduler's promise that they cannot be stopped. The handler of the
@@ -26,6 +27,7 @@
 
 #include "CApus.h"
 #include "../Signals/CApusSignals.h"
+#include "CApusUserfault.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -39,6 +41,8 @@ typedef struct region {
   uintptr_t slot_size;
   uintptr_t capacity;
   uintptr_t *words;
+  // Its pages can be filled in one step.
+  bool fills;
 } region;
 
 // One for each order of stacks.
@@ -47,7 +51,7 @@ static region regions[REGIONS];
 
 static uintptr_t page_size;
 static _Atomic(apus_shelf_record *) brought_back;
-static _Atomic uint64_t taken, restored, faults;
+static _Atomic uint64_t taken, restored, filled, faults;
 
 /// The record of a stack that is away; the word is the caller's.
 static apus_shelf_record *record_in(const uintptr_t *word) {
@@ -89,7 +93,9 @@ uint64_t apus_shelf_hold_signals(void) {
 
 void apus_shelf_let_signals(uint64_t mask) { apus_signal_mask_change(SIG_SETMASK, &mask, NULL); }
 
-int apus_shelf_open(size_t size) {
+bool apus_shelf_fills(void) { return apus_userfault_is_open(); }
+
+int apus_shelf_open(size_t size, bool may_fill) {
   page_size = size;
   int memory = open_memory();
   if (memory < 0) return -errno;
@@ -106,7 +112,9 @@ int apus_shelf_open(size_t size) {
                copy == sample;
   munmap(probe, size);
   close(memory);
-  return works ? 0 : -ENOSYS;
+  if (!works) return -ENOSYS;
+  if (may_fill) apus_userfault_open(size);
+  return 0;
 }
 
 bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capacity) {
@@ -116,6 +124,7 @@ bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capaci
     if (regions[i].words == NULL) return false;
     regions[i].slot_size = slot_size;
     regions[i].capacity = capacity;
+    regions[i].fills = apus_userfault_add(base, slot_size * capacity);
     atomic_store_explicit(&regions[i].base, base, memory_order_release);
     return true;
   }
@@ -236,8 +245,39 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
   return kept;
 }
 
-/// Brings back stacks whose words are the caller's: RESTORING. `tops` is in ascending order.
-static void put_back(const uintptr_t *tops, size_t count) {
+/// The stack with top `top` is where it belongs.
+static void finish(uintptr_t top) {
+  uintptr_t *word = apus_shelf_word(top - 1);
+  apus_shelf_record *record = record_in(word);
+  apus_shelf_store(word, APUS_SHELF_NONE);
+  push(record);
+}
+
+/// Brings back stacks by filling their pages, one by one. Those that could not be are left in `tops`; how many.
+static size_t put_back_filled(uintptr_t *tops, size_t count) {
+  if (!apus_userfault_is_open()) return count;
+  // Below what was in use of a stack are zeros, as on any fresh page, and not what was in use of another.
+  _Alignas(64) unsigned char page[APUS_USERFAULT_PAGE];
+  memset(page, 0, sizeof page);
+  size_t left = 0;
+  for (size_t i = 0; i < count; i++) {
+    uintptr_t slot;
+    apus_shelf_record *record = record_in(apus_shelf_word(tops[i] - 1));
+    unsigned char *used = page + sizeof page - record->size;
+    memcpy(used, bytes_of(record), record->size);
+    bool is_there = region_of(tops[i] - 1, &slot)->fills && apus_userfault_fill(tops[i] - sizeof page, page);
+    memset(used, 0, record->size);
+    if (is_there)
+      finish(tops[i]);
+    else
+      tops[left++] = tops[i];
+  }
+  atomic_fetch_add_explicit(&filled, count - left, memory_order_relaxed);
+  return left;
+}
+
+/// The same where pages cannot be filled in one step: all at once, while nobody may access them.
+static void put_back_by_steps(const uintptr_t *tops, size_t count) {
   uintptr_t ranges[2 * APUS_SHELF_BATCH];
   bool is_closed[APUS_SHELF_BATCH];
   for (size_t i = 0; i < count; i++) {
@@ -268,13 +308,15 @@ static void put_back(const uintptr_t *tops, size_t count) {
     }
   }
   if (memory >= 0) syscall(SYS_close, memory);
+  for (size_t i = 0; i < count; i++) finish(tops[i]);
+}
+
+/// Brings back stacks whose words are the caller's: RESTORING. `tops`, in ascending order, is used up.
+static void put_back(uintptr_t *tops, size_t count) {
+  // First: who finds a stack back finds it counted.
   atomic_fetch_add_explicit(&restored, count, memory_order_relaxed);
-  for (size_t i = 0; i < count; i++) {
-    uintptr_t *word = apus_shelf_word(tops[i] - 1);
-    apus_shelf_record *record = record_in(word);
-    apus_shelf_store(word, APUS_SHELF_NONE);
-    push(record);
-  }
+  size_t left = put_back_filled(tops, count);
+  if (left > 0) put_back_by_steps(tops, left);
 }
 
 static bool claim(uintptr_t *word) {
@@ -402,4 +444,5 @@ void apus_shelf_give_back(uintptr_t top) {
 
 uint64_t apus_shelf_taken(void) { return atomic_load_explicit(&taken, memory_order_relaxed); }
 uint64_t apus_shelf_restored(void) { return atomic_load_explicit(&restored, memory_order_relaxed); }
+uint64_t apus_shelf_filled(void) { return atomic_load_explicit(&filled, memory_order_relaxed); }
 uint64_t apus_shelf_faults(void) { return atomic_load_explicit(&faults, memory_order_relaxed); }

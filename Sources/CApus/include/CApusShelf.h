@@ -40,8 +40,11 @@ typedef struct apus_shelf_entry {
 } apus_shelf_entry;
 
 /// Tries out whether the kernel can do what is needed, on a page of its own; 0 or a negative errno. Once, before anything
-/// else here.
-int apus_shelf_open(size_t page_size);
+/// else here. Stacks are brought back in one step each (userfaultfd) where `may_fill` and the system allow it.
+int apus_shelf_open(size_t page_size, bool may_fill);
+/// Whether stacks are brought back in one step each, by several threads at once; else in some steps, for which two threads
+/// take longer than one, and neighbours together half as long as one by one.
+bool apus_shelf_fills(void);
 /// Whether a fault in a stack would come to us: nobody has put another handler in place of ours.
 bool apus_shelf_is_guarded(void);
 /// Makes a reservation of stacks known: `capacity` slots of `slot_size` bytes, each with its stack at its end. Not two
@@ -92,9 +95,10 @@ void apus_shelf_give_back(uintptr_t top);
 /// Takes the records of all stacks that were brought back, linked by `next`.
 apus_shelf_record *apus_shelf_take_records(void);
 
-/// How many stacks were taken so far, how many brought back, and how many of these by the handler.
+/// How many stacks were taken so far, how many brought back, how many of these in one step, and how many by the handler.
 uint64_t apus_shelf_taken(void);
 uint64_t apus_shelf_restored(void);
+uint64_t apus_shelf_filled(void);
 uint64_t apus_shelf_faults(void);
 
 /// What the system call `call` has returned, below zero with `errno` if it has failed. While that is EFAULT, `restore` brings
