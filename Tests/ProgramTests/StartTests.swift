@@ -29,6 +29,25 @@ extension Programs {
       }
     }
 
+    /// By its name, when it began and how long it took: it has others take thousands of turns.
+    @Test func eachFunctionOfTheStartIsTold() throws {
+      let result = try run(
+        product("early-start"), environment: inheritedEnvironment(["GODEBUG": "inittrace=1"]), timeout: .seconds(20))
+      #expect(result.status == 0, "\(result)")
+      #expect(result.errorLines.count == 1, "\(result)")
+      let line = try #require(result.errorLines.first)
+      let match = try #require(
+        line.wholeMatch(of: /init closure #2 in early_start\.Early\.initialize\(\) @([0-9.]+) ms, ([0-9.]+) ms clock/),
+        "\(result)")
+      #expect((0.01..<20_000).contains(try #require(Double(match.1))), "\(result)")
+      #expect((0.01..<20_000).contains(try #require(Double(match.2))), "\(result)")
+    }
+
+    @Test func withoutTheKeyTheStartIsSilent() throws {
+      let result = try run(product("early-start"), environment: inheritedEnvironment(), timeout: .seconds(20))
+      #expect(result.errorLines == [], "\(result)")
+    }
+
     @Test(.enabled(if: hasLibcsEntry, "a release link drops libc's own entry point"), arguments: ["1", "2", "8"])
     func theFirstUseStartsTheRuntimeWhereTheEntryPointDidNotRun(processors: String) throws {
       let program = try enteredByLibc("lazy-start")

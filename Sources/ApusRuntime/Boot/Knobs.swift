@@ -30,7 +30,7 @@ package struct Knobs {
 
   /// boottrace: the boot trace is wanted.
   package private(set) var boottrace: Int32 = 0
-  /// inittrace: a line for each function registered with the runtime's start.
+  /// inittrace: a line for each function registered for the start (`InitTrace`).
   package private(set) var inittrace: Int32 = 0
   /// schedtrace: milliseconds between two lines about the scheduler; 0 for none.
   package private(set) var schedtrace: Int32 = 0

@@ -3,8 +3,17 @@ import Synchronization
 
 /// Functions to run before `main` (Go's package initialisers, `main_init`), in the order in which they were registered.
 package enum StartHooks {
+  /// A function in a structure: by itself, as an element of an array or as an argument of `unsafeBitCast`, the compiler would put
+  /// an adapter before it.
+  private struct Hook {
+    let body: @Sendable () -> Void
+
+    /// Where its code begins.
+    var entry: UInt { unsafeBitCast(self, to: (UInt, UInt).self).0 }
+  }
+
   private struct State {
-    var pending: [@Sendable () -> Void] = []
+    var pending: [Hook] = []
     var haveRun = false
   }
 
@@ -15,7 +24,7 @@ package enum StartHooks {
   package static func register(_ body: @escaping @Sendable () -> Void) {
     let runsNow = state.withLock { state in
       if state.haveRun || apus_get_initial_sp() == 0 { return true }
-      state.pending.append(body)
+      state.pending.append(Hook(body: body))
       return false
     }
     if runsNow { body() }
@@ -32,7 +41,11 @@ package enum StartHooks {
         return state.pending
       }
       if batch.isEmpty { return count }
-      for body in batch { body() }
+      for hook in batch {
+        let start = InitTrace.now()
+        hook.body()
+        InitTrace.write(hook.entry, from: start)
+      }
       count += batch.count
     }
   }
