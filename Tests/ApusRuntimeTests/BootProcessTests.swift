@@ -101,7 +101,7 @@ import Testing
 
 @Suite struct BootModuleDataTests {
   private func segment(_ start: UInt, _ end: UInt) -> ModuleData.Segment {
-    ModuleData.Segment(start: start, end: end, base: 0, path: nil)
+    ModuleData.Segment(start: start, end: end)
   }
 
   private func reason(_ table: ModuleData, entry: UInt = 0, version: Int32 = APUS_RUNTIME_VERSION) -> String? {
@@ -154,9 +154,13 @@ import Testing
     put(1, 1, 5, 0x1000, 0x800)
     put(2, 2, 7, 0x3000, 0x100)
     var table = ModuleData()
-    words.withUnsafeBytes { table.add(path: nil, base: 0x10000, programHeaders: $0.baseAddress!, count: 3) }
+    words.withUnsafeBytes {
+      table.add(
+        apus_image(
+          path: nil, base: 0x10000, headers: $0.baseAddress!, header_count: 3, tls: nil, is_main: false))
+    }
     #expect(table.count == 1 && table.imageCount == 1)
-    #expect(table[0].start == 0x11000 && table[0].end == 0x11800 && table[0].base == 0x10000)
+    #expect(table[0].start == 0x11000 && table[0].end == 0x11800 && table[0].image.base == 0x10000)
   }
 
   @Test func collectsThisProcess() {

@@ -48,7 +48,7 @@ import Testing
     // A function that is surely in it.
     let here = unsafeBitCast(apus_goexit as @convention(c) () -> Void, to: UInt.self)
     let segment = try #require(modules.find(here))
-    return (segment, segment.base)
+    return (segment, segment.image.base)
   }
 
   private static func file(of place: SourcePlace) -> String {

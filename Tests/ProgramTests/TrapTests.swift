@@ -160,6 +160,17 @@ extension Programs {
       #expect(result.elapsed < .seconds(5), "\(result)")
     }
 
+    /// What was loaded at the start is known without the dynamic linker, whose lock may never be free.
+    @Test func aThreadHoldsTheDynamicLinkersLock() throws {
+      let result = try trap("overflow", in: "held-loader", others: 10, ["GOTRACEBACK": "all"])
+      #expect(result.status == 2, "\(result)")
+      let report = result.report
+      #expect(report.headline == "panic: Swift runtime failure: arithmetic overflow", "\(result)")
+      #expect(report.faults == [], "\(result)")
+      #expect(report.goroutines.first?.functions.first == "apus_traps.trap(of:)", "\(result)")
+      #expect(report.goroutines.count == 12, "\(result)")
+    }
+
     /// A thread that is asked for its frames faults over them: they are missing, and everybody else's are there, found by
     /// frame pointers where there are no tables.
     @Test func aStackThatMisleadsCostsItsOwnFrames() throws {

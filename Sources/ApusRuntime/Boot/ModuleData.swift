@@ -1,23 +1,22 @@
 import CApus
 
 /// The executable parts of the ELF images that were loaded when the process started (Go's module list and
-/// `moduledataverify`), sorted by address. Tracebacks ask it where a pc is; it does not know what `dlopen` adds later.
+/// `moduledataverify`), sorted by address. Reports ask it first where a pc is (`SymbolTable`): that takes no lock, where the
+/// dynamic linker's list has one that the thread which failed, or one that never goes on, may hold. It does not know what
+/// `dlopen` adds later.
 package struct ModuleData {
   /// An executable segment of an image.
   package struct Segment {
     /// The code is at [start, end).
     package let start: UInt
     package let end: UInt
-    /// What to add to an address in the image's file to get one of this process.
-    package let base: UInt
-    /// The image's path, empty for the program itself; lives as long as the image is loaded.
-    package let path: UnsafePointer<CChar>?
+    /// The image, without a thread-local block. What it points to lives as long as the image is loaded.
+    package let image: apus_image
 
-    package init(start: UInt, end: UInt, base: UInt, path: UnsafePointer<CChar>?) {
+    package init(start: UInt, end: UInt, image: apus_image = apus_image()) {
       self.start = start
       self.end = end
-      self.base = base
-      self.path = path
+      self.image = image
     }
   }
 
@@ -41,7 +40,7 @@ package struct ModuleData {
   /// Whether an image gave a segment that ends before it starts.
   private var hasInvertedSegment = false
 
-  /// An empty table. Its memory is never given back: tracebacks need it until the process ends.
+  /// An empty table. Its memory is never given back: reports need it until the process ends.
   package init() { segments = .allocate(capacity: Self.capacity) }
 
   /// Collects the loaded images.
@@ -49,29 +48,27 @@ package struct ModuleData {
     var table = ModuleData()
     withUnsafeMutablePointer(to: &table) { table in
       _ = apus_each_image(
-        { context, path, base, programHeaders, count, _ in
-          guard let programHeaders else { return 0 }
+        { context, path, base, headers, count, _ in
+          if headers == nil { return 0 }
           context!.assumingMemoryBound(to: ModuleData.self).pointee
-            .add(path: path, base: UInt(base), programHeaders: programHeaders, count: Int(count))
+            .add(apus_make_image(path, base, headers, count, nil))
           return 0
         }, table)
     }
     return table
   }
 
-  /// Adds the executable segments among `count` ELF64 program headers of an image loaded at `base`.
-  package mutating func add(
-    path: UnsafePointer<CChar>?, base: UInt, programHeaders: UnsafeRawPointer, count: Int
-  ) {
+  /// Adds the executable segments among the ELF64 program headers of an image.
+  package mutating func add(_ image: apus_image) {
+    guard var header = image.headers else { return }
     imageCount += 1
-    var header = programHeaders
-    for _ in 0..<count {
+    for _ in 0..<image.header_count {
       let type = header.loadUnaligned(as: UInt32.self)
       let flags = header.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
       if type == 1, flags & 1 != 0 {  // PT_LOAD, PF_X
-        let start = base &+ header.loadUnaligned(fromByteOffset: 16, as: UInt.self)
+        let start = image.base &+ header.loadUnaligned(fromByteOffset: 16, as: UInt.self)
         let end = start &+ header.loadUnaligned(fromByteOffset: 40, as: UInt.self)
-        insert(Segment(start: start, end: end, base: base, path: path))
+        insert(Segment(start: start, end: end, image: image))
       }
       header += 56
     }

@@ -27,6 +27,18 @@ int apus_each_image(apus_image_callback callback, void *context) {
   return dl_iterate_phdr(image_visit, &walk);
 }
 
+apus_image apus_make_image(const char *path, uintptr_t base, const void *program_headers, uint16_t program_header_count,
+                           void *tls) {
+  // The main program has no name in the dynamic linker's list.
+  bool is_main = path == NULL || path[0] == 0;
+  return (apus_image){.path = is_main ? (const char *)getauxval(AT_EXECFN) : path,
+                      .base = base,
+                      .headers = program_headers,
+                      .header_count = program_header_count,
+                      .tls = tls,
+                      .is_main = is_main};
+}
+
 typedef struct {
   uintptr_t address;
   apus_image *image;
@@ -37,14 +49,8 @@ static int image_holds(struct dl_phdr_info *info, size_t size, void *data) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr) *header = &info->dlpi_phdr[i];
     if (header->p_type != PT_LOAD || search->address - (info->dlpi_addr + header->p_vaddr) >= header->p_memsz) continue;
-    // The main program has no name in the dynamic linker's list.
-    bool is_main = info->dlpi_name == NULL || info->dlpi_name[0] == 0;
-    *search->image = (apus_image){.path = is_main ? (const char *)getauxval(AT_EXECFN) : info->dlpi_name,
-                                  .base = info->dlpi_addr,
-                                  .headers = info->dlpi_phdr,
-                                  .header_count = info->dlpi_phnum,
-                                  .tls = tls_of(info, size),
-                                  .is_main = is_main};
+    *search->image =
+        apus_make_image(info->dlpi_name, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum, tls_of(info, size));
     return 1;
   }
   return 0;

@@ -95,7 +95,10 @@ typedef struct apus_image {
   void *tls;
   bool is_main;
 } apus_image;
-/// Finds it; false when no image holds `address`.
+/// An image from what a callback of `apus_each_image` is given.
+apus_image apus_make_image(const char *path, uintptr_t base, const void *program_headers, uint16_t program_header_count,
+                           void *tls);
+/// Finds it; false when no image holds `address`. Takes the dynamic linker's lock.
 bool apus_find_image(uintptr_t address, apus_image *image);
 
 // Processor.

@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "TrapSource.h"
 
+#include <link.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -51,6 +54,26 @@ void trap_hold_malloc(void) {
 }
 void trap_release_malloc(void) { malloc_holder = 0; }
 int trap_malloc_was_held(void) { return malloc_was_held; }
+
+static sem_t loader_is_held;
+
+static int keep_loader(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)info, (void)size, (void)data;
+  sem_post(&loader_is_held);
+  for (;;) pause();
+}
+
+static void *hold_loader(void *argument) {
+  dl_iterate_phdr(keep_loader, argument);
+  return NULL;
+}
+
+void trap_hold_loader(void) {
+  pthread_t thread;
+  sem_init(&loader_is_held, 0, 0);
+  if (pthread_create(&thread, NULL, hold_loader, NULL) != 0) abort();
+  sem_wait(&loader_is_held);
+}
 
 void trap_compute(int milliseconds) {
   struct timespec now, start;

@@ -83,6 +83,10 @@ case "held-malloc":
   }
   while trap_malloc_was_held() == 0 { Goroutine.yield() }
   trap(of: kind)
+case "held-loader":
+  trap_hold_loader()
+  go { trap(of: kind) }
+  _ = never.receive()
 case "stopping":
   // The world is stopped again and again, and threads are stopped inside malloc.
   for _ in 0..<4 {

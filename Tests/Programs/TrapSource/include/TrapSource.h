@@ -22,6 +22,8 @@ void trap_hold_malloc(void);
 void trap_release_malloc(void);
 /// Whether anybody has ever done so.
 int trap_malloc_was_held(void);
+/// Starts a thread that holds the dynamic linker's lock for ever.
+void trap_hold_loader(void);
 /// Computes for so many milliseconds of the calling thread's CPU time.
 void trap_compute(int milliseconds);
 /// Computes for ever with a frame pointer that leads nowhere, and unwind tables that believe in it.
