@@ -17,8 +17,8 @@ package struct GoroutineSnapshot: ~Copyable {
 
   private init() {}
 
-  /// The calling goroutine's dump, and with `all` the others' as they were at one moment: the world is stopped for it, so a
-  /// goroutine that never comes to a scheduling point delays the caller. Not for a goroutine inside an exclusive access to
+  /// The calling goroutine's dump, and with `all` the others' as they were at one moment: the world is stopped for it, so
+  /// who has the preemption signal blocked, or any that computes with asyncpreemptoff=1, delays the caller. Not for a goroutine inside an exclusive access to
   /// state that others need.
   @inline(never)
   package static func text(all: Bool) -> String {
@@ -47,7 +47,7 @@ package struct GoroutineSnapshot: ~Copyable {
   static func write(to destination: ReportWriter.Destination, on m: MRef) {
     var snapshot = GoroutineSnapshot()
     ServiceThread.whileOthersWait(m) {
-      StopTheWorld.run(.everything) { snapshot.take($0) }
+      StopTheWorld.run(.everything, for: .stacks) { snapshot.take($0) }
     }
     var dump = GoroutineDump(to: destination, showsRuntime: sched.pointee.knobs.traceback >= .system)
     dump.writer.gathersLines = true

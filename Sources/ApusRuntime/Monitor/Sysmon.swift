@@ -13,7 +13,7 @@ import Synchronization
 /// again within half a millisecond, and does not rest before, so it is not poked more often than that.
 ///
 /// When there is nothing to watch, since all Ps are idle or the world stands still, it *waits*, for a minute at the most,
-/// until the first P is taken off the idle list: an idle process has no periodic wake-ups. Back from there it goes on with
+/// until the first P is taken off the idle list: an idle process has no other periodic wake-up. Back from there it goes on with
 /// the delay that it had, so a program that wakes up a thousand times in a second wakes it a hundred times. (Go's does so
 /// when a timer wakes it, and begins with 20 microseconds when a goroutine that comes back from a system call does.)
 public struct Sysmon: ~Copyable {

@@ -13,7 +13,7 @@ public struct SchedHead: ~Copyable {
   let arrivals = Atomic<MRef?>(nil)
   /// Written under `Sched.lock`, and by a handler that takes a spare.
   let idleMCount = Atomic<Int32>(0)
-  /// Written under `Sched.lock`.
+  /// Written under `Sched.lock`; by a fatal report without it.
   let stopping = Atomic<UInt32>(0)
   let stopWait = Atomic<Int32>(0)
   let stopWake = Atomic<UInt32>(0)

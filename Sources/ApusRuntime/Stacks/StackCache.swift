@@ -3,7 +3,7 @@ import CApus
 /// A P's own stacks of the default size, without a lock.
 struct StackCache {
   static var capacity: Int { 64 }
-  /// What a stack keeps of its memory when it leaves the cache: its topmost pages, which every goroutine touches.
+  /// What a stack keeps of its memory when it is cooled (`StackCooling`): its topmost pages, which every goroutine touches.
   private static var kept: UInt { 8192 }
 
   let order: UInt8

@@ -1,6 +1,6 @@
-// Where a thread goes on after a fault in a goroutine's guard: on the fatal stack, with the stack pointer at an
+// Where a thread goes on after a trap: on the fatal stack, with the stack pointer at an
 // `apus_fault_frame`. The tables describe it as a signal's frame, so that unwinders and gdb go from the report through
-// to the function that overflowed, whose pc is exact and no return address.
+// to the function that failed, whose pc is exact and no return address.
 #if defined(__aarch64__)
 
         // DWARF register `number` is saved `offset` bytes above this frame's stack pointer (breg31, SLEB128).

@@ -1,5 +1,5 @@
-// The parts of G and M that assembly, the signal handler and Swift share. Swift embeds each as the first field of its
-// own struct (ApusRuntime/Scheduler/G.swift, M.swift); Boot/LayoutCheck.swift asserts that both halves agree.
+// The parts of G, M, P and the scheduler that assembly, the signal handler and Swift share. Swift embeds each as the first
+// field of its own struct (ApusRuntime/Scheduler/G.swift, M.swift); Boot/LayoutCheck.swift asserts that both halves agree.
 #ifndef CAPUS_LAYOUT_H
 #define CAPUS_LAYOUT_H
 

@@ -54,7 +54,7 @@ uintptr_t apus_entry_address(void);
 /// The stack pointer with which the kernel entered the process; 0 when another entry point ran (a dynamic library, a
 /// linker that dropped ours).
 extern uintptr_t apus_initial_sp;
-/// A time stamp counter taken by the first instructions of the entry point, and the pair that calibrates it.
+/// A time stamp counter taken by the first instructions of the entry point.
 extern uint64_t apus_entry_ticks;
 
 static inline uintptr_t apus_get_initial_sp(void) { return apus_initial_sp; }

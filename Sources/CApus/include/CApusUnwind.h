@@ -8,7 +8,7 @@
 
 #include "CApusLayout.h"
 
-/// What a fatal stack holds at its top while an overflow is reported: the registers at the fault, from which the
+/// What a fatal stack holds at its top while a trap is reported: the registers at the fault, from which the
 /// unwind tables of `apus_fault_entry` lead on to the goroutine's own frames. The order is that of the kernel's
 /// machine context. Offsets are repeated in fault_*.S.
 typedef struct apus_fault_frame {
@@ -19,7 +19,7 @@ typedef struct apus_fault_frame {
 #endif
 } apus_fault_frame;
 
-/// Where the thread goes on after a fault in a guard, with the stack pointer at an `apus_fault_frame`. Calls
+/// Where the thread goes on after a trap, with the stack pointer at an `apus_fault_frame`. Calls
 /// `apus_fault_main`.
 void apus_fault_entry(void);
 void apus_fault_main(void) __attribute__((noreturn));

@@ -3,7 +3,7 @@ import ApusNet
 import Glibc
 
 /// The sockets that the process has open. Not all its descriptors: sysmon has one for a moment whenever it looks at a
-/// thread (`ThreadCensus`, `apus_thread_sleeps`), and counting must not meet it.
+/// thread (`ThreadCensus`, `apus_thread_state_by_syscall`), and counting must not meet it.
 private func openSockets() -> Int {
   guard let directory = opendir("/proc/self/fd") else { fatalError("/proc/self/fd cannot be read") }
   defer { closedir(directory) }
