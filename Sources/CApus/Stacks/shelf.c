@@ -27,6 +27,7 @@
 
 #include "CApus.h"
 #include "../Signals/CApusSignals.h"
+#include "CApusShelfSlots.h"
 #include "CApusUserfault.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -34,20 +35,6 @@
 #endif
 
 #define STATE ((uintptr_t)3)
-
-typedef struct region {
-  // Written last. 0 for none.
-  _Atomic uintptr_t base;
-  uintptr_t slot_size;
-  uintptr_t capacity;
-  uintptr_t *words;
-  // Its pages can be filled in one step.
-  bool fills;
-} region;
-
-// One for each order of stacks.
-#define REGIONS 17
-static region regions[REGIONS];
 
 static uintptr_t page_size;
 static _Atomic(apus_shelf_record *) brought_back;
@@ -117,60 +104,6 @@ int apus_shelf_open(size_t size, bool may_fill) {
   return 0;
 }
 
-bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capacity) {
-  for (size_t i = 0; i < REGIONS; i++) {
-    if (atomic_load_explicit(&regions[i].base, memory_order_relaxed) != 0) continue;
-    regions[i].words = apus_mmap(capacity * sizeof(uintptr_t));
-    if (regions[i].words == NULL) return false;
-    regions[i].slot_size = slot_size;
-    regions[i].capacity = capacity;
-    regions[i].fills = apus_userfault_add(base, slot_size * capacity);
-    atomic_store_explicit(&regions[i].base, base, memory_order_release);
-    return true;
-  }
-  return false;
-}
-
-/// The reservation that `address` lies in, and the number of the slot.
-static const region *region_of(uintptr_t address, uintptr_t *slot) {
-  for (size_t i = 0; i < REGIONS; i++) {
-    uintptr_t base = atomic_load_explicit(&regions[i].base, memory_order_acquire);
-    if (base == 0) return NULL;
-    *slot = (address - base) / regions[i].slot_size;
-    if (address >= base && *slot < regions[i].capacity) return &regions[i];
-  }
-  return NULL;
-}
-
-/// The word of the slot that `address` lies in, and where the slot ends.
-static uintptr_t *find(uintptr_t address, uintptr_t *top) {
-  uintptr_t slot;
-  const region *found = region_of(address, &slot);
-  if (found == NULL) return NULL;
-  *top = found->base + (slot + 1) * found->slot_size;
-  return &found->words[slot];
-}
-
-uintptr_t *apus_shelf_word(uintptr_t address) {
-  uintptr_t top;
-  return find(address, &top);
-}
-
-/// The beginning of the stack that ends at `top`.
-static uintptr_t bottom_of(uintptr_t top) {
-  uintptr_t slot;
-  return top - region_of(top - 1, &slot)->slot_size + APUS_STACK_GUARD;
-}
-
-/// How many of `tops`, from the first one on, are neighbours: between them is nothing but their own stacks.
-static size_t neighbours(const uintptr_t *tops, size_t count) {
-  uintptr_t slot;
-  const region *home = region_of(tops[0] - 1, &slot);
-  size_t n = 1;
-  while (n < count && tops[n] - tops[n - 1] == home->slot_size && region_of(tops[n] - 1, &slot) == home) n++;
-  return n;
-}
-
 /// Makes the page of `top`, on which there is a guard or a part of one, an ordinary page; so far it is empty.
 static void take_guard(uintptr_t top) {
   while (apus_madvise((void *)(top - page_size), page_size, APUS_MADV_GUARD_REMOVE) != 0) syscall(SYS_sched_yield);
@@ -200,13 +133,13 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
   for (size_t i = 0; i < count; i++) tops[i] = entries[i].top;
   int memory = open_memory();
   for (size_t i = 0, n; i < count; i += n) {
-    n = neighbours(tops + i, count - i);
+    n = apus_shelf_neighbours(tops + i, count - i);
     bool closed = memory >= 0 && protect(tops[i] - page_size, tops[i + n - 1], PROT_NONE);
     for (size_t j = i; j < i + n; j++) is_closed[j] = closed;
   }
   // What lies deeper is in no frame any more: it goes back to the kernel.
   for (size_t i = 0; i < count; i++) {
-    ranges[2 * i] = bottom_of(tops[i]);
+    ranges[2 * i] = apus_shelf_bottom(tops[i]);
     ranges[2 * i + 1] = tops[i] - page_size - ranges[2 * i];
   }
   (void)apus_process_madvise(ranges, count, APUS_MADV_DONTNEED);
@@ -233,7 +166,7 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
     kept += is_closed[i];
   }
   for (size_t i = 0, n; i < count; i += n) {
-    n = neighbours(tops + i, count - i);
+    n = apus_shelf_neighbours(tops + i, count - i);
     open_again(tops[i] - page_size, tops[i + n - 1]);
   }
   if (memory >= 0) syscall(SYS_close, memory);
@@ -261,11 +194,10 @@ static size_t put_back_filled(uintptr_t *tops, size_t count) {
   memset(page, 0, sizeof page);
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
-    uintptr_t slot;
     apus_shelf_record *record = record_in(apus_shelf_word(tops[i] - 1));
     unsigned char *used = page + sizeof page - record->size;
     memcpy(used, bytes_of(record), record->size);
-    bool is_there = region_of(tops[i] - 1, &slot)->fills && apus_userfault_fill(tops[i] - sizeof page, page);
+    bool is_there = apus_shelf_is_filled(tops[i]) && apus_userfault_fill(tops[i] - sizeof page, page);
     memset(used, 0, record->size);
     if (is_there)
       finish(tops[i]);
@@ -286,7 +218,7 @@ static void put_back_by_steps(const uintptr_t *tops, size_t count) {
   }
   int memory = open_memory();
   for (size_t i = 0, n; i < count; i += n) {
-    n = neighbours(tops + i, count - i);
+    n = apus_shelf_neighbours(tops + i, count - i);
     bool closed = protect(tops[i] - page_size, tops[i + n - 1], PROT_NONE);
     for (size_t j = i; j < i + n; j++) is_closed[j] = closed;
   }
@@ -294,7 +226,7 @@ static void put_back_by_steps(const uintptr_t *tops, size_t count) {
     for (size_t i = 0; i < count; i++) take_guard(tops[i]);
   }
   for (size_t i = 0, n; i < count; i += n) {
-    n = neighbours(tops + i, count - i);
+    n = apus_shelf_neighbours(tops + i, count - i);
     bool filled = is_closed[i];
     for (size_t j = i; j < i + n && filled; j++) {
       apus_shelf_record *record = record_in(apus_shelf_word(tops[j] - 1));
@@ -373,7 +305,7 @@ void apus_shelf_restore(uintptr_t *tops, size_t count) {
 apus_shelf_presence apus_shelf_restore_range(const void *address, size_t size) {
   apus_shelf_presence found = APUS_SHELF_NO_STACK;
   uintptr_t place = (uintptr_t)address, end = place + size, top;
-  for (uintptr_t *word; place < end && (word = find(place, &top)) != NULL; place = top) {
+  for (uintptr_t *word; place < end && (word = apus_shelf_slot(place, &top)) != NULL; place = top) {
     if (found == APUS_SHELF_NO_STACK) found = APUS_SHELF_IS_THERE;
     if (apus_shelf_load(word) == APUS_SHELF_NONE) continue;
     found = APUS_SHELF_WAS_AWAY;
@@ -396,7 +328,7 @@ bool apus_shelf_call_again(apus_shelf_presence found, int *refusals) {
 
 bool apus_shelf_handle_fault(uintptr_t address, uintptr_t pc) {
   uintptr_t top;
-  uintptr_t *word = find(address, &top);
+  uintptr_t *word = apus_shelf_slot(address, &top);
   if (word == NULL || page_size == 0) return false;
   if (is_in_hand(word)) {
     wait_for(word);
