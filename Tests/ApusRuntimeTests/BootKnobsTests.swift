@@ -45,6 +45,20 @@ func withEnvironment<Result>(
     #expect(knobs.asyncpreemptoff == 4 && knobs.blockdetectoff == 5 && knobs.gctrace == 6)
     #expect(knobs.gcstoptheworld == 7 && knobs.heapcheck == 8 && knobs.attach == 9 && knobs.seed == .max)
     #expect(knobs.placementoff == 10 && knobs.userfaultfdoff == 11)
+    #expect(
+      knobs.debugDescription
+        == "boottrace=1,inittrace=2,schedtrace=1000,scheddetail=3,asyncpreemptoff=4,blockdetectoff=5,placementoff=10,"
+        + "userfaultfdoff=11,gctrace=6,gcstoptheworld=7,heapcheck=8,attach=9,seed=18446744073709551615")
+    #expect(parse("GODEBUG=attach=1").0.debugDescription == "")
+  }
+
+  /// What a caller without its rights could use to write files and read memory.
+  @Test func aProgramWithMoreRightsThanItsCallerListensLess() {
+    withEnvironment(["APUS_TRACE=/some/file", "GOTRACEBACK=all", "GOMAXPROCS=3"]) { environment in
+      let (secure, plain) = (Knobs(environment: environment, isSecure: true), Knobs(environment: environment))
+      #expect(secure.tracePath == nil && secure.traceback == .none && secure.maxProcs == 3)
+      #expect(plain.tracePath != nil && plain.traceback == .all)
+    }
   }
 
   @Test func reportsBadEntriesOnce() {

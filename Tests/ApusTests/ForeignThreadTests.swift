@@ -48,6 +48,32 @@ func startThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
     #expect(good)
   }
 
+  /// None has another's random choices. There are more threads at once than records that served others before.
+  @Test func eachChoosesForItself() {
+    let threads = 64
+    let choices = Channel<UInt64>(capacity: threads)
+    let ready = WaitGroup()
+    ready.add(threads)
+    startThreads(threads) { _ in
+      let channels = [Channel<Int>(capacity: 1), Channel<Int>(capacity: 1)]
+      for channel in channels { channel.send(0) }
+      ready.done()
+      ready.wait()
+      var chosen: UInt64 = 0
+      for _ in 0..<64 {
+        guard case .first = select(channels[0].receiving, channels[1].receiving) else {
+          chosen <<= 1
+          channels[1].send(0)
+          continue
+        }
+        chosen = chosen << 1 | 1
+        channels[0].send(0)
+      }
+      choices.send(chosen)
+    }
+    #expect(Set((0..<threads).map { _ in choices.receive()! }).count == threads)
+  }
+
   /// Threads come and go: each one's record serves a later one.
   @Test func threadsThatEndLeaveNothingBehind() {
     let results = Channel<Int>()

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 extension Programs {
@@ -24,6 +25,22 @@ extension Programs {
     @Test(arguments: ["abc", "-1", "0", "99999", "2x", "99999999999999999999"])
     func badProcessorCountsAreReported(value: String) throws {
       expectOneComplaint(try hello(["GOMAXPROCS": value]), naming: "GOMAXPROCS")
+    }
+
+    /// Else whoever may call such a program could have any file overwritten that it may write.
+    @Test(
+      .enabled(if: geteuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv"), "needs root"))
+    func aProgramWithMoreRightsThanItsCallerWritesNoTrace() throws {
+      let path = NSTemporaryDirectory() + "apus-secure-\(getpid()).trace"
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      let environment = inheritedEnvironment(["APUS_TRACE": path])
+      // With another real user than the effective one the kernel says so (AT_SECURE).
+      let result = try run(
+        "/usr/bin/setpriv", ["--ruid", "65534", "--clear-groups", product("hello")], environment: environment)
+      #expect(result.output == (try expectedOutput(ofExample: "hello")), "\(result)")
+      #expect(!FileManager.default.fileExists(atPath: path))
+      _ = try run(product("hello"), environment: environment)
+      #expect(FileManager.default.fileExists(atPath: path))
     }
 
     @Test func unknownDebugKeysAreReportedOnce() throws {

@@ -285,6 +285,22 @@ extension Programs {
       // Two processors a time, and the four that compute, at least.
       #expect((seen["P"] ?? 0) == 2 * (seen["S"] ?? 0) && (seen["G"] ?? 0) > 2 * (seen["S"] ?? 0), "\(result)")
     }
+
+    /// Nor are those shown that have ended: one more than live, at most, which is m0 that sleeps for ever.
+    @Test func scheduleTraceShowsTheThreadsThatThereAre() throws {
+      let result = try monitor(["ended-threads", "12"], processors: 2, ["GODEBUG": "schedtrace=20,scheddetail=1"])
+      #expect(result.status == 0, "\(result)")
+      let last = try #require(result.errorLines.lastIndex { $0.hasPrefix("SCHED ") }, "\(result)")
+      let threads = try #require(result.errorLines[last].firstMatch(of: #/ threads=([0-9]+) /#).flatMap { Int($0.1) })
+      let shown = result.errorLines[last...].count { $0.hasPrefix("  M") }
+      #expect(shown >= threads && shown <= threads + 1, "\(result)")
+    }
+
+    /// By Go's number of the state.
+    @Test func scheduleTraceTellsWhoIsInTheKernel() throws {
+      let result = try monitor(["read-told"], processors: 2, ["GODEBUG": "schedtrace=5,scheddetail=1"])
+      #expect(result.errorLines.contains { $0.contains(#/^  G[0-9]+: status=3\(/#) }, "\(result)")
+    }
   }
 }
 

@@ -14,22 +14,12 @@ package struct AuxiliaryVector {
   package private(set) var sysinfoEHDR: UInt = 0
   /// AT_HWCAP: on x86-64 the edx of CPUID leaf 1, on aarch64 the processor's features.
   package private(set) var hwcap: UInt = 0
-  /// AT_HWCAP2.
-  package private(set) var hwcap2: UInt = 0
   /// AT_MINSIGSTKSZ: bytes that the kernel needs for a signal frame; 0 before Linux 5.14 (x86-64).
   package private(set) var minSignalStackSize = 0
   /// AT_ENTRY: the program's entry point.
   package private(set) var entry: UInt = 0
-  /// AT_PHDR: the program's own program headers.
-  package private(set) var phdr: UInt = 0
-  /// AT_PHNUM: how many there are.
-  package private(set) var phnum = 0
-  /// AT_BASE: where the dynamic linker is loaded; 0 in a static executable.
-  package private(set) var base: UInt = 0
   /// AT_SECURE: the program runs with more rights than its caller (set-user-ID and the like).
   package private(set) var isSecure = false
-  /// AT_CLKTCK: ticks a second of `times` and /proc.
-  package private(set) var clockTicks = 0
   /// How many entries there were.
   package private(set) var count = 0
 
@@ -77,7 +67,7 @@ package struct AuxiliaryVector {
     self.environment = environment.map { UnsafePointer($0) }
     argumentCount = Int(CommandLine.argc)
     arguments = UnsafePointer(CommandLine.unsafeArgv)
-    var type: UInt = 3
+    var type: UInt = 6
     while type <= 51 {
       let found = Self.isUsed(type) ? value(type) : 0
       if found != 0 {
@@ -90,23 +80,18 @@ package struct AuxiliaryVector {
 
   private static func isUsed(_ type: UInt) -> Bool {
     switch type {
-    case 3, 5, 6, 7, 9, 16, 17, 23, 25, 26, 33, 51: true
+    case 6, 9, 16, 23, 25, 33, 51: true
     default: false
     }
   }
 
   private mutating func take(_ type: UInt, _ value: UInt) {
     switch type {
-    case 3: phdr = value
-    case 5: phnum = Int(truncatingIfNeeded: value)
     case 6: if value > 0, value <= 1 << 30 { pageSize = Int(value) }
-    case 7: base = value
     case 9: entry = value
     case 16: hwcap = value
-    case 17: clockTicks = Int(truncatingIfNeeded: value)
     case 23: isSecure = value != 0
     case 25: random = UnsafeRawPointer(bitPattern: value)
-    case 26: hwcap2 = value
     case 33: sysinfoEHDR = value
     case 51: if value <= 1 << 30 { minSignalStackSize = Int(value) }
     default: break

@@ -25,7 +25,7 @@ enum Boot {
     apus_start_unlock()
     startMain(arguments, on: m, &trace)
     trace.step("mstart", "m0 on thread \(m.pointee.head.tid)")
-    trace.step("mstart1", "g0 saved, loop of m0 begins")
+    trace.step("mstart1", "g0 is the main thread's stack; minit, then its loop")
     installHandlers(isGuest: false)
     Threads.initialize(m, stack: bounds)
     trace.step(
@@ -54,7 +54,10 @@ enum Boot {
       BootMessage.report { $0.add("this processor lacks instructions that the program is compiled for") }
       apus_exit_now(1)
     }
-    trace.step("cpuinfo", features.description)
+    trace.step(
+      "cpuinfo",
+      "\(features.vendor), XSAVE area \(features.xsaveAreaSize) bytes, cache line \(features.cacheLineSize): "
+        + features.description)
 
     let m = ThreadRecord.map().m
     LayoutCheck.verifyThreadLocal(m)
@@ -84,7 +87,10 @@ enum Boot {
     facts.cpuCount = processors.affinity
     trace.step("getproccount", "\(processors.affinity) in the affinity mask, quota " + describe(processors))
     facts.pageSize = vector.pageSize
-    facts.signalStackSize = SignalStack.size(minimum: vector.minSignalStackSize, page: vector.pageSize)
+    // Before Linux 5.14 the kernel does not say how large a signal frame is: the registers, and a kilobyte for the rest.
+    facts.signalStackSize = SignalStack.size(
+      minimum: vector.minSignalStackSize > 0 ? vector.minSignalStackSize : features.xsaveAreaSize + 1024,
+      page: vector.pageSize)
 
     // From here on Go calls it `schedinit`.
     trace.step("schedinit", "at most 10000 threads")
@@ -95,7 +101,7 @@ enum Boot {
       "moduledataverify", "\(modules.imageCount) images, \(modules.count) text ranges sorted and disjoint, entry inside"
     )
 
-    let knobs = Knobs(environment: environment.environment)
+    let knobs = Knobs(environment: environment.environment, isSecure: vector.isSecure)
     facts.seed = seed(vector, knobs)
     makeScheduler(facts, knobs, modules)
     let stackSize = 1 << Int(sched.pointee.stackPools.defaultOrder)
@@ -134,7 +140,9 @@ enum Boot {
 
     let count = knobs.maxProcs > 0 ? knobs.maxProcs : processors.defaultProcessors
     resizeForTheFirstTime(to: min(count, Sched.processorLimit), m, keepsP: mainThread)
-    trace.step("procresize", "GOMAXPROCS=\(count): P0 → m0, \(sched.pointee.idlePCount.load(ordering: .relaxed)) idle")
+    let made = sched.pointee.maxProcs.load(ordering: .relaxed)
+    let idle = sched.pointee.idlePCount.load(ordering: .relaxed)
+    trace.step("procresize", "GOMAXPROCS=\(made): " + (mainThread ? "P0 → m0, " : "") + "\(idle) idle")
     return m
   }
 
@@ -168,6 +176,7 @@ enum Boot {
     memory.bindMemory(to: Sched.self, capacity: 1).initialize(
       to: Sched(facts: facts, knobs: knobs, modules: modules, stackOrder: order))
     apus_set_sched(memory)
+    LayoutCheck.check(sched.pointee.head)
   }
 
   private static func resizeForTheFirstTime(to count: Int, _ m: MRef, keepsP: Bool) {
@@ -183,7 +192,8 @@ enum Boot {
     trace.step("newproc", "goroutine 1 for runtime.main")
     trace.step(
       "newproc1",
-      "stack of \(1 << Int(MainGoroutine.stackOrder)) bytes when it first runs, returns to goexit, in P0's queue")
+      "stack of \(1 << Int(MainGoroutine.stackOrder)) bytes when it first runs, returns to goexit, in "
+        + (m.pointee.p == nil ? "the global queue" : "P0's queue"))
   }
 
   /// AT_RANDOM's sixteen bytes, folded; or the number that the user gave.
@@ -237,7 +247,7 @@ extension Boot {
   }
 
   private static func describe(_ knobs: Knobs) -> String {
-    "GODEBUG boottrace=\(knobs.boottrace) asyncpreemptoff=\(knobs.asyncpreemptoff), GOMAXPROCS "
+    "GODEBUG " + knobs.debugDescription + ", GOTRACEBACK=\(knobs.traceback), GOMAXPROCS "
       + (knobs.maxProcs == 0 ? "default" : "\(knobs.maxProcs)") + ", APUS_STACK "
       + (knobs.stackSize == 0 ? "default" : "\(knobs.stackSize)")
   }

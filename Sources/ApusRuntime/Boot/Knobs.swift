@@ -38,7 +38,7 @@ package struct Knobs {
   package private(set) var scheddetail: Int32 = 0
   /// asyncpreemptoff: a goroutine is not stopped outside scheduling points.
   package private(set) var asyncpreemptoff: Int32 = 0
-  /// blockdetectoff: a P is not taken from an M that blocks without having said so.
+  /// blockdetectoff: the kernel is not asked whether an M blocks without having said so; the signal may still stop it.
   package private(set) var blockdetectoff: Int32 = 0
   /// placementoff: no thread's affinity is changed (`Placement`).
   package private(set) var placementoff: Int32 = 0
@@ -73,9 +73,11 @@ package struct Knobs {
   /// The defaults.
   package init() {}
 
-  /// Reads the knobs from `environment`, and hands a line for each bad value to `report`.
+  /// Reads the knobs from `environment`, and hands a line for each bad value to `report`. `isSecure`: the program has
+  /// rights that its caller, whose environment it is, has not (AT_SECURE). It writes no file then that the caller names, and
+  /// shows nobody's stack (Go's `secureEnv`).
   package init(
-    environment: UnsafePointer<UnsafeMutablePointer<CChar>?>?,
+    environment: UnsafePointer<UnsafeMutablePointer<CChar>?>?, isSecure: Bool = false,
     report: (ByteText) -> Void = BootMessage.standardError
   ) {
     if let text = Self.value("GODEBUG", environment) { parseDebug(text, report) }
@@ -85,7 +87,11 @@ package struct Knobs {
     if let text = Self.value("APUS_SHELVE", environment) { parseShelving(text, report) }
     if let text = Self.value("GOGC", environment) { parsePercent(text, report) }
     if let text = Self.value("GOMEMLIMIT", environment) { parseMemoryLimit(text, report) }
-    if let path = ProcessEnvironment.value(of: "APUS_TRACE", in: environment), path[0] != 0 { tracePath = path }
+    if isSecure {
+      traceback = .none
+    } else if let path = ProcessEnvironment.value(of: "APUS_TRACE", in: environment), path[0] != 0 {
+      tracePath = path
+    }
   }
 
   /// Whether GODEBUG asks for the boot trace. Boot has to know before it reads the knobs; says nothing about bad values,
@@ -213,6 +219,24 @@ package struct Knobs {
       return false
     }
     return true
+  }
+
+  /// The keys of GODEBUG that have another value than their default, for the boot trace.
+  package var debugDescription: String {
+    let names: [StaticString] = [
+      "boottrace", "inittrace", "schedtrace", "scheddetail", "asyncpreemptoff", "blockdetectoff", "placementoff",
+      "userfaultfdoff", "gctrace", "gcstoptheworld", "heapcheck", "attach",
+    ]
+    var (given, defaults) = (self, Knobs())
+    var items: [String] = []
+    for name in names {
+      var (value, standard): (Int32, Int32) = (0, 0)
+      _ = given.withFlag(ByteText(name)) { value = $0 }
+      _ = defaults.withFlag(ByteText(name)) { standard = $0 }
+      if value != standard { items.append("\(name)=\(value)") }
+    }
+    if let seed { items.append("seed=\(seed)") }
+    return items.joined(separator: ",")
   }
 
   private mutating func parseTraceback(_ text: ByteText, _ report: (ByteText) -> Void) {

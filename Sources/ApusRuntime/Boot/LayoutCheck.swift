@@ -21,6 +21,7 @@ enum LayoutCheck {
       withUnsafePointer(to: m.pointee.words) { UnsafeRawPointer($0) - UnsafeRawPointer(m) }
         == MemoryLayout<apus_m_head>.size, "M's words are not behind its head")
     require(MemoryLayout<SchedHead>.size == MemoryLayout<apus_sched_head>.size, "the size of the scheduler's head")
+    m.pointee.words.check(against: m.cM)
     let g = m.g0
     require(offset(of: &g.pointee.head, in: g) == 0, "G's head is not its first field")
     require(offset(of: &m.pointee.head, in: m) == 0, "M's head is not its first field")
@@ -47,18 +48,60 @@ enum LayoutCheck {
     p.pointee.schedTick = 0
   }
 
+  /// The same of the scheduler's head, which signal handlers read: each field has another value meanwhile.
+  static func check(_ head: borrowing SchedHead) {
+    let c = withUnsafePointer(to: head) { UnsafeMutableRawPointer(mutating: UnsafeRawPointer($0)) }
+      .assumingMemoryBound(to: apus_sched_head.self)
+    c.pointee.idle_ms = 1
+    c.pointee.stopping = 2
+    c.pointee.stop_wait = 3
+    c.pointee.stop_wake = 4
+    c.pointee.sysmon_wake = 5
+    c.pointee.async_preempt_off = 6
+    c.pointee.preemptions = 7
+    c.pointee.stop_spin = 8
+    c.pointee.places_wakes = 9
+    c.pointee.placed_wakes = 10
+    let agrees =
+      head.idleMCount.load(ordering: .relaxed) == 1 && head.stopping.load(ordering: .relaxed) == 2
+      && head.stopWait.load(ordering: .relaxed) == 3 && head.stopWake.load(ordering: .relaxed) == 4
+      && head.sysmonWake.load(ordering: .relaxed) == 5 && head.asyncPreemptOff.load(ordering: .relaxed) == 6
+      && head.preemptions.load(ordering: .relaxed) == 7 && head.stopSpin.load(ordering: .relaxed) == 8
+      && head.placesWakes.load(ordering: .relaxed) == 9 && head.placedWakes.load(ordering: .relaxed) == 10
+    require(agrees, "the scheduler's words are not where C reads them")
+    c.pointee = apus_sched_head()
+    let mark = UnsafeMutableRawPointer(bitPattern: 64)
+    c.pointee.successor = mark?.assumingMemoryBound(to: apus_m.self)
+    require(
+      head.successor.load(ordering: .relaxed) == MRef(bitPattern: 64) && head.arrivals.load(ordering: .relaxed) == nil,
+      "the scheduler's successor is not where C reads it")
+    c.pointee = apus_sched_head()
+  }
+
   private static func offset<Field: ~Copyable, Whole: ~Copyable>(
     of field: UnsafeMutablePointer<Field>, in whole: UnsafeMutablePointer<Whole>
   ) -> Int {
     UnsafeRawPointer(field) - UnsafeRawPointer(whole)
   }
 
-  private static func require(_ condition: Bool, _ what: StaticString) {
+  fileprivate static func require(_ condition: Bool, _ what: StaticString) {
     if condition { return }
     BootMessage.report {
       $0.add("check failed: ")
       $0.add(what)
     }
     apus_exit_now(2)
+  }
+}
+
+extension MWords {
+  /// Whether each word is where C has it: `m`, whose words these are, gets other values meanwhile.
+  fileprivate func check(against m: UnsafeMutablePointer<apus_m>) {
+    let before = m.pointee.words
+    m.pointee.words = apus_m_words(claim: 1, preempt: 2, wake: 3, stopped: 4)
+    LayoutCheck.require(
+      claim.load(ordering: .relaxed) == 1 && preempt.load(ordering: .relaxed) == 2 && wakeWord == 3
+        && stopped.load(ordering: .relaxed) == 4, "M's words are not where C has them")
+    m.pointee.words = before
   }
 }

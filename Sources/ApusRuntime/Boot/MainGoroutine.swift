@@ -22,7 +22,7 @@ enum MainGoroutine {
     var trace = sched.pointee.bootTrace
     let g = currentM().currentG
     let joinedLate = g.pointee.lockedM != nil
-    trace.step("execute", "goroutine \(g.pointee.head.id) from P0's queue, running on m\(currentM().pointee.id)")
+    trace.step("execute", "goroutine \(g.pointee.head.id), running on m\(currentM().pointee.id)")
     trace.step("gogo", "stack [\(Boot.hex(g.pointee.head.stack_lo)), \(Boot.hex(g.pointee.head.stack_hi)))")
     trace.step("main", "runtime.main")
     // Where a link-time initialiser has started the runtime, these run.

@@ -123,6 +123,17 @@ package struct ModuleData {
     return low < count && segments[low].start <= pc ? segments[low] : nil
   }
 
+  /// The image whose code is at `pc`: of those that were there when the process began, without a lock; of others, by the
+  /// dynamic linker. Where another entry point ran than ours, one of the table's may have been loaded by `dlopen` before the
+  /// runtime was used, and be gone. False where there is none.
+  static func findImage(at pc: UInt, _ image: inout apus_image) -> Bool {
+    if apus_get_sched() != nil, apus_get_initial_sp() != 0, let segment = sched.pointee.modules.find(pc) {
+      image = segment.image
+      return true
+    }
+    return apus_find_image(pc, &image)
+  }
+
   /// Segment number `index` in the order of addresses; the caller keeps to `count`.
   package subscript(index: Int) -> Segment {
     precondition(index >= 0 && index < count)

@@ -17,7 +17,6 @@ package struct VirtualSharedObject {
   package private(set) var getTimeOfDay: UInt = 0
   package private(set) var time: UInt = 0
   package private(set) var getRandom: UInt = 0
-  package private(set) var getCPU: UInt = 0
 
   /// The version that the functions must carry.
   package static var version: StaticString {
@@ -55,7 +54,6 @@ package struct VirtualSharedObject {
       getTimeOfDay = find("__vdso_gettimeofday", image, tables)
       time = find("__vdso_time", image, tables)
       getRandom = find("__vdso_getrandom", image, tables)
-      getCPU = find("__vdso_getcpu", image, tables)
     #endif
   }
 

@@ -197,7 +197,7 @@ struct FrameTexts: ~Copyable {
     else { return }
     switch request.pointee.kind {
     case .text where texts.pointee.effort == .image:
-      _ = apus_find_image(request.pointee.frame.address, &request.pointee.frame.image)
+      _ = ModuleData.findImage(at: request.pointee.frame.address, &request.pointee.frame.image)
     case .text:
       texts.pointee.make(&request.pointee.frame)
     case .failure where texts.pointee.effort == .image:

@@ -112,13 +112,15 @@ struct SchedulerTrace {
     GoroutineRegistry.eachRecord(of: GoroutineRegistry.lockedSlabs(m)) { g in
       let status = g.pointee.status
       if status == .dead { return }
+      let owner = StoppedThreads.threadRunning(g)
+      let isInSyscall = status == .running && owner.map { apus_m_peek_told($0.cM) != 0 } ?? false
       write(&writer, "  G", Int(g.pointee.head.id))
       // Go's numbers of the states.
-      write(&writer, ": status=", status == .waiting ? 4 : Int(status.rawValue))
+      write(&writer, ": status=", status == .waiting ? 4 : isInSyscall ? 3 : Int(status.rawValue))
       writer.write("(")
       writer.write(g.pointee.waitReason.text)
       writer.write(") m=")
-      writeNumber(&writer, StoppedThreads.threadRunning(g).map { Int($0.pointee.id) })
+      writeNumber(&writer, owner.map { Int($0.pointee.id) })
       writer.write(" lockedm=")
       writeNumber(&writer, g.pointee.lockedM.map { Int($0.pointee.id) })
       writer.write("\n")

@@ -66,6 +66,8 @@ public struct Sched: ~Copyable {
   /// Threads of the runtime that live, m0 among them.
   var threadCount: Int64 = 0
   var nextMID: Int64 = 0
+  /// Records that were made for threads without a number: sysmon's, the template thread's, foreign ones.
+  let unnumbered = Atomic<UInt64>(0)
   var maxThreads: Int64 = 10_000
 
   /// Threads that look for work: at most half of the busy Ps. How it is raised and lowered is argued in Spinning.swift.

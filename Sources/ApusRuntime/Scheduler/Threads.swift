@@ -48,7 +48,9 @@ enum Threads {
   /// Makes a new record known in `Sched.allM` (Go's `mcommoninit`).
   static func register(_ m: MRef, id: Int64) {
     m.pointee.id = id
-    m.pointee.random = Seed.derive(UInt64(bitPattern: id))
+    // Threads that are not the scheduler's have no number of their own, and count from the other end.
+    m.pointee.random = Seed.derive(
+      id >= 0 ? UInt64(id) : ~sched.pointee.unnumbered.wrappingAdd(1, ordering: .relaxed).oldValue)
     var head = sched.pointee.allM.load(ordering: .relaxed)
     while true {
       m.pointee.allLink = head
@@ -233,6 +235,8 @@ enum ThreadRecord {
 
   /// Gives back the record of the calling thread, which must not use it any more.
   static func free(_ m: MRef) {
+    // No thread's: `SchedulerTrace` is not to show it.
+    m.pointee.id = -1
     withFreeList { list in
       m.pointee.freeLink = list.pointee
       list.pointee = m

@@ -178,6 +178,14 @@ func computeOnEveryProcessor(seconds: Double) {
   print("over")
 }
 
+/// `count` goroutines end with their threads; then time passes.
+func endThreads(_ count: Int) {
+  let group = WaitGroup()
+  for _ in 0..<count { group.go { Goroutine.lockToThread() } }
+  group.wait()
+  Goroutine.sleep(for: .milliseconds(300))
+}
+
 /// A hog computes inside a mutex of the C library, and everybody else wants that mutex: on one processor it goes on only
 /// if their sleep is seen.
 func lockOfHog() {

@@ -32,7 +32,7 @@ struct SymbolTable: ~Copyable {
   mutating func lookUp(_ address: UInt) -> (symbol: Symbol, frames: SourceFrames) {
     var symbol = Symbol(path: nil, imageOffset: address, name: nil, nameLength: 0, functionOffset: 0)
     var image = apus_image()
-    guard Self.find(address, &image) else { return (symbol, SourceFrames()) }
+    guard ModuleData.findImage(at: address, &image) else { return (symbol, SourceFrames()) }
     symbol.imageOffset = address &- image.base
     symbol.path = image.path
     let index = mapped(image)
@@ -43,16 +43,6 @@ struct SymbolTable: ~Copyable {
       symbol.functionOffset = symbol.imageOffset &- UInt(found.start)
     }
     return (symbol, images[index].sourceFrames(at: UInt64(symbol.imageOffset), found, &arena))
-  }
-
-  /// The image that holds `address`: of those that were there when the process began, without a lock. Where another entry
-  /// point ran than ours, one of them may have been loaded by `dlopen` before the runtime was used, and be gone.
-  private static func find(_ address: UInt, _ image: inout apus_image) -> Bool {
-    if apus_get_sched() != nil, apus_get_initial_sp() != 0, let segment = sched.pointee.modules.find(address) {
-      image = segment.image
-      return true
-    }
-    return apus_find_image(address, &image)
   }
 
   /// Gives the files and the tables back.
