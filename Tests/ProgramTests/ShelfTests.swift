@@ -92,14 +92,33 @@ extension Programs {
     /// Those that are away come back in the other way then.
     @Test func aProgramMayCloseADescriptorThatItDoesNotKnow() throws {
       let result = try shelf(["close", "200"])
-      #expect(result.output.hasSuffix("wrong 0 filled 0\n"), "\(result)")
+      #expect(result.output.hasSuffix("wrong 0 filled 0 fills false\n"), "\(result)")
+    }
+
+    @Test(arguments: Way.allCases)
+    func whoReadsFromInputThatThereIsNotIsTold(way: Way) throws {
+      let result = try shelf(["without-input"], way: way)
+      #expect(result.output == "line none errno 9\n", "\(result)")
+    }
+
+    /// The handler's need is not beyond what other people's threads give it.
+    @Test(arguments: Way.allCases)
+    func aSmallSignalStackWillDo(way: Way) throws {
+      let result = try shelf(["small", "20"], way: way)
+      #expect(result.output == "read wrong 0 wrong 0\n", "\(result)")
+    }
+
+    @Test(arguments: Way.allCases)
+    func nothingLiesBelowWhatWasInUse(way: Way) throws {
+      let result = try shelf(["below", "40"], way: way)
+      #expect(result.output == "below 0 0 wrong 0\n", "\(result)")
     }
 
     /// Where two threads fault on one stack, one brings it back.
     @Test(arguments: Way.allCases)
     func everyStackIsBroughtBackOnce(way: Way) throws {
       let result = try shelf(["together", "150"], way: way, shelve: "1ms")
-      #expect(result.output == "lost 0 left 0\n", "\(result)")
+      #expect(result.output == "lost 0 left 0 uncounted 0\n", "\(result)")
     }
 
     @Test(arguments: [1, 2, 8], Way.allCases)

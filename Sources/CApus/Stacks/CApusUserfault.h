@@ -15,7 +15,8 @@ bool apus_userfault_open(size_t page_size);
 bool apus_userfault_is_open(void);
 /// Has pages of a private mapping filled so. False where the kernel will not.
 bool apus_userfault_add(uintptr_t base, size_t size);
-/// Puts a page with `content` where there is none, or a guard. False, with nothing changed, where the kernel will not.
-bool apus_userfault_fill(uintptr_t page, const void *content);
+/// Puts a page that ends at `end` where there is none, or a guard: `size` bytes of `content` at its end, zeros before them.
+/// False, with nothing changed, where the kernel will not. Signal handlers may call it; it needs little stack.
+bool apus_userfault_fill(uintptr_t end, const void *content, size_t size);
 
 #endif

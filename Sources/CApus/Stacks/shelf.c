@@ -188,18 +188,10 @@ static void finish(uintptr_t top) {
 
 /// Brings back stacks by filling their pages, one by one. Those that could not be are left in `tops`; how many.
 static size_t put_back_filled(uintptr_t *tops, size_t count) {
-  if (!apus_userfault_is_open()) return count;
-  // Below what was in use of a stack are zeros, as on any fresh page, and not what was in use of another.
-  _Alignas(64) unsigned char page[APUS_USERFAULT_PAGE];
-  memset(page, 0, sizeof page);
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
     apus_shelf_record *record = record_in(apus_shelf_word(tops[i] - 1));
-    unsigned char *used = page + sizeof page - record->size;
-    memcpy(used, bytes_of(record), record->size);
-    bool is_there = apus_shelf_is_filled(tops[i]) && apus_userfault_fill(tops[i] - sizeof page, page);
-    memset(used, 0, record->size);
-    if (is_there)
+    if (apus_shelf_is_filled(tops[i]) && apus_userfault_fill(tops[i], bytes_of(record), record->size))
       finish(tops[i]);
     else
       tops[left++] = tops[i];

@@ -6,7 +6,7 @@ import Glibc
 import struct Synchronization.Atomic
 
 /// Starts a thread that the runtime does not know.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
+func startThread(_ body: @escaping @Sendable () -> Void) {
   final class Body: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -45,14 +45,18 @@ func touchTogether(_ rounds: Int) {
   let counters = Counters(size)
   let meeting = Meeting(of: 2)
   let done = Shared()
+  let uncounted = Shared()
   for place in 0..<2 {
     startThread {
       for round in 0..<rounds {
         meeting.meet(round * (size + 1))
         while shelved < size { usleep(100) }
+        let restored = apus_shelf_restored()
         for index in 0..<size {
           meeting.meet(round * (size + 1) + 1 + index)
           counters.counters[index]![place].wrappingAdd(1, ordering: .relaxed)
+          // Who finds a stack back finds it counted, whoever has brought it.
+          if apus_shelf_restored() < restored + UInt64(index) + 1 { uncounted.count.wrappingAdd(1, ordering: .relaxed) }
         }
       }
       done.count.wrappingAdd(1, ordering: .releasing)
@@ -63,7 +67,7 @@ func touchTogether(_ rounds: Int) {
   for bell in counters.bells { bell.close() }
   counters.group.wait()
   let lost = 2 * rounds * size - counters.sum.load(ordering: .relaxed)
-  print("lost \(lost) left \(shelved)")
+  print("lost \(lost) left \(shelved) uncounted \(uncounted.count.load(ordering: .relaxed))")
 }
 
 /// The runtime's own calls read into stacks that are away, others touch these, and the world is stopped all the time: nobody

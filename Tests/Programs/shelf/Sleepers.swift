@@ -27,9 +27,19 @@ final class Sleepers: @unchecked Sendable {
   static func value(_ index: Int, _ place: Int) -> Int { index &* 0x9e37_79b9 &+ place &* 77 }
 
   /// Starts all. When the gate opens each checks that its values have become what `change` makes of them.
-  func start(_ change: @escaping @Sendable (Int) -> Int = { $0 }) {
+  /// They have up to seven times `step` bytes more in use than others, and stacks of several sizes, where that is asked for.
+  func start(
+    deepening step: Int = 0, sizes: [Int] = [1 << 18], _ change: @escaping @Sendable (Int) -> Int = { $0 }
+  ) {
+    group.add(count)
     for index in 0..<count {
-      group.go { [self] in sleep(index, change) }
+      go(stackSize: sizes[index % sizes.count]) { [self] in
+        defer { group.done() }
+        withUnsafeTemporaryAllocation(byteCount: 1 + (count - index) % 8 * step, alignment: 1) { room in
+          room.initializeMemory(as: UInt8.self, repeating: 0xff)
+          sleep(index, change)
+        }
+      }
     }
     while arrived.load(ordering: .relaxed) < count { Goroutine.yield() }
   }
