@@ -10,7 +10,8 @@ public struct HeapToken: ~Escapable {
 }
 
 extension HeapToken {
-  /// A new object with the value `value`, whose links are nil.
+  /// A new object with the value `value`, whose links are nil, as those of every value are that was not copied out of an
+  /// object by a computed property of its own.
   ///
   /// Costs a few nanoseconds while the processor has a free slot for such objects. Otherwise the goroutine looks for more,
   /// and does its part of a collection that is on; it may have to wait for the others then, but never changes its thread.

@@ -29,7 +29,8 @@ extension ByteStream {
   /// Reads at most `count` bytes into a new array: what there is, after waiting for the first. Empty: the end of the stream.
   public func read(upTo count: Int) throws -> [UInt8] {
     if count < 0 { throw NetError(.system, "read \(self)", errno: Number.invalid, reason: "negative count") }
-    return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    // More is not there at once: what waits in the kernel is less, and memory for `count` bytes may not be there at all.
+    return try [UInt8](unsafeUninitializedCapacity: min(count, 1 << 20)) { buffer, initialized in
       initialized = try read(into: UnsafeMutableRawBufferPointer(buffer))
     }
   }

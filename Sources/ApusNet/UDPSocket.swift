@@ -107,7 +107,8 @@ public final class UDPSocket: Sendable, CustomStringConvertible {
   public func receive(upTo count: Int) throws -> (bytes: [UInt8], from: SocketAddress) {
     if count < 0 { throw NetError(.system, "read \(address)", errno: Number.invalid, reason: "negative count") }
     var sender = SocketAddress(.none)
-    let bytes = try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    // No datagram is larger.
+    let bytes = try [UInt8](unsafeUninitializedCapacity: min(count, 1 << 16)) { buffer, initialized in
       (initialized, sender) = try receive(into: UnsafeMutableRawBufferPointer(buffer))
     }
     return (bytes, sender)

@@ -49,6 +49,14 @@ extension Programs {
       #expect(result.errors.contains("descend"), "\(result)")
     }
 
+    /// One that has jumped over the guard, if it is met by a guard further down. The frames are another's there.
+    @Test(.enabled(if: isDebug, "the optimizer takes the frame away"))
+    func anOverflowBeyondTheGuardIsOneToo() throws {
+      let result = try run(product("apus-faults"), ["overflow-far"])
+      #expect(result.status == 2, "\(result)")
+      #expect(result.errors.contains("goroutine stack exceeds 262144-byte limit"), "\(result)")
+    }
+
     @Test func overflowNamesTheLimitInForce() throws {
       let environment = inheritedEnvironment(["APUS_STACK": "2m"])
       let usual = try run(product("apus-faults"), ["overflow"])

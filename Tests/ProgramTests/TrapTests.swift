@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import Testing
 
-private let isDebug: Bool = {
+let isDebug: Bool = {
   #if DEBUG
     true
   #else

@@ -301,4 +301,9 @@ public final class Channel<Element: ~Copyable>: @unchecked Sendable {
 extension Channel: Sequence, IteratorProtocol where Element: Copyable {
   @inlinable
   public func next() -> Element? { receive() }
+
+  /// Receives until the channel is closed and drained. A closure that says nothing of its type would be
+  /// `Sequence.forEach`'s otherwise, whose elements cannot be sent on.
+  @inlinable
+  public func forEach(_ body: (consuming sending Element) -> Void) { while let element = receive() { body(element) } }
 }

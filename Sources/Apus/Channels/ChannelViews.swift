@@ -58,6 +58,10 @@ public struct Receiver<Element: ~Copyable>: Sendable {
 extension Receiver: Sequence, IteratorProtocol where Element: Copyable {
   @inlinable
   public mutating func next() -> Element? { channel.receive() }
+
+  /// As `Channel.forEach`.
+  @inlinable
+  public func forEach(_ body: (consuming sending Element) -> Void) { channel.forEach(body) }
 }
 
 extension Channel where Element: ~Copyable {

@@ -41,6 +41,7 @@ extension Context {
   ///
   /// The closure that it returns takes that back: true when `body` will therefore never run, false when it runs, has
   /// run, or was taken back before. It does not wait for `body`. Until then the context keeps `body`.
+  @discardableResult
   public func onCancel(_ body: sending @escaping () -> Void) -> @Sendable () -> Bool {
     let hook = CancelHook(body)
     if let cancellation, !cancellation.add(hook) { hook.run() }

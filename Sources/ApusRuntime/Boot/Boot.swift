@@ -33,7 +33,9 @@ enum Boot {
       "signal stack \(m.pointee.head.signal_stack_size) bytes, trap handlers installed, exclusivity list "
         + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))")
         + ", current task "
-        + (m.pointee.taskWord == nil ? "by function" : "at \(hex(UInt(bitPattern: m.pointee.taskWord)))"))
+        + (m.pointee.taskWord == nil ? "by function" : "at \(hex(UInt(bitPattern: m.pointee.taskWord)))")
+        + ", task-local values "
+        + (m.pointee.taskLocalsWord == nil ? "not found" : "at \(hex(UInt(bitPattern: m.pointee.taskLocalsWord)))"))
     let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace

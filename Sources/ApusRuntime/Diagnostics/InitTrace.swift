@@ -20,7 +20,7 @@ enum InitTrace {
     withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 1) { memory in
       var line = BoundedText(memory)
       line.add("init ")
-      name.withCString { line.add(cString: $0) }
+      for byte in name.utf8.prefix(memory.count - 128) { line.add(byte: byte) }
       line.add(" @")
       line.addMilliseconds(start - sched.pointee.facts.startNanoseconds)
       line.add(" ms, ")

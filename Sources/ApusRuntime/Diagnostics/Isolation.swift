@@ -27,7 +27,7 @@ package enum Isolation {
     let m = currentM()
     precondition(!m.pointee.isForeign, "an isolated call on a thread that is no goroutine's")
     let top = m.currentG.pointee.head.stack_hi
-    let accesses = Exclusivity.mark(m)
+    let (accesses, values) = (Exclusivity.mark(m), TaskLocals.mark(m))
     let told = m.pointee.head.told
     var isolation = apus_isolation()
     isolation.outer = apus_isolation_get(top)
@@ -46,6 +46,7 @@ package enum Isolation {
     // behind, whoever runs on this thread would lose its P again and again.
     let last = acquireM()
     Exclusivity.goBack(to: accesses, on: last)
+    TaskLocals.goBack(to: values, on: last)
     last.pointee.head.told = told
     releaseM(last)
     apus_isolation_set(top, isolation.outer)

@@ -28,6 +28,7 @@ public enum ForeignThread {
     m.g0.pointee.head.stack_hi = 0
     m.pointee.accessListHead = nil
     m.pointee.taskWord = nil
+    m.pointee.taskLocalsWord = nil
     return m
   }
 

@@ -46,7 +46,8 @@ public struct G: ~Copyable {
 
   // Written by the M that runs the goroutine or has it off the queues.
   /// The head of the thread's list of open exclusivity accesses while this goroutine does not run: its nodes lie on the
-  /// goroutine's stack. Two words where the list is swapped by libswiftCore's functions (`Exclusivity`).
+  /// goroutine's stack. Two words where the list is swapped by libswiftCore's functions (`Exclusivity`); else the second is
+  /// `taskLocals`, for which there is no room in the cache lines that a switch touches.
   var accesses: (UInt, UInt) = (0, 0)
   let statusWord = Atomic<UInt8>(GStatus.dead.rawValue)
   /// `kind`, and how often the goroutine has stopped running, in what is left of the byte (`Latency`).
@@ -77,6 +78,12 @@ public struct G: ~Copyable {
   init(_ address: GRef, kind: GKind) {
     self.kindAndTurns = Atomic(kind.rawValue)
     self.waiter = Waiter(address)
+  }
+
+  /// The task-local values that this goroutine has bound outside of tasks, while it does not run (`TaskLocals`).
+  var taskLocals: UInt {
+    @inline(__always) get { accesses.1 }
+    @inline(__always) set { accesses.1 = newValue }
   }
 
   /// The state. Only whoever has the goroutine writes it; others read a value that may be old.

@@ -69,6 +69,9 @@ public struct M: ~Copyable {
   var accessListHead: UnsafeMutablePointer<UInt>?
   /// The address of the thread-local word with Swift Concurrency's current task; nil: `isWithinTask` calls its library.
   var taskWord: UnsafePointer<UInt>?
+  /// The address of the thread-local word that leads to the task-local values bound outside of tasks; nil: they stay as they
+  /// are (`TaskLocals`).
+  var taskLocalsWord: UnsafeMutablePointer<UInt>?
   /// The state of this M's random numbers.
   var random: UInt64 = 0
   /// `lockToThread`: the goroutine, and how often it has asked for it.

@@ -102,10 +102,11 @@ public enum Spawn {
     let g = m.currentG
     assert(g.pointee.status == .running, "a goroutine ends that does not run")
     assert(m.pointee.accessListHead?.pointee ?? 0 == 0, "a goroutine ends inside an exclusivity access")
+    assert(m.pointee.taskLocalsWord?.pointee ?? 0 == 0, "a goroutine ends with a task-local value bound")
     assert(apus_isolation_get(g.pointee.head.stack_hi) == nil, "a goroutine ends inside an isolated call")
     assert(!g.pointee.isInHeapScope, "a goroutine ends inside a scope of the managed heap")
     if Trace.isOn { apus_trace_go_destroy(m.cM) }
-    // What its last switch left there: whoever gets the record next begins with no access open.
+    // What its last switch left there: whoever gets the record next begins with no access open, and no value bound.
     g.pointee.accesses = (0, 0)
     m.pointee.head.told = 0
     m.pointee.after = .free

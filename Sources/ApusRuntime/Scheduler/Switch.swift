@@ -3,7 +3,7 @@ import CApus
 /// The one place through which every change of stacks goes.
 ///
 /// A switch is: leave in the M what is to be done with the goroutine left (`AfterSwitch`), make the new one current, swap
-/// the exclusivity list, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first, or on
+/// the exclusivity list and the task-local values, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first, or on
 /// g0 `finishOnG0`.
 ///
 /// From where the goroutine is left until then the thread is in the runtime (Section.swift): by the lock under which the
@@ -39,6 +39,7 @@ enum Switch {
       precondition(m.pointee.head.locks == held, "a switch outside the runtime, or with a runtime lock held")
     #endif
     Exclusivity.swap(m, from: g, to: next)
+    TaskLocals.swap(m, from: g, to: next)
     m.setCurrent(next)
     // Not by a closure: where it is not inlined, what parks has a frame that bears the name of another library.
     apus_switch(&g.pointee.head.sp, next.pointee.head.sp)

@@ -68,7 +68,7 @@ enum Threads {
   }
 
   /// What only the thread itself can do (Go's `minit`): the current M, the stack bounds, the signal stack, the exclusivity
-  /// list, the current task.
+  /// list, the current task, the task-local values.
   /// To ask for the `stack` of the main thread costs 40 microseconds: libc reads `/proc/self/maps`.
   static func initialize(_ m: MRef, stack: (lo: UInt, hi: UInt)? = nil) {
     makeCurrent(m)
@@ -77,6 +77,8 @@ enum Threads {
     m.g0.pointee.head.stack_hi = bounds.hi
     m.pointee.accessListHead = Exclusivity.findListHead()
     m.pointee.taskWord = apus_current_task_word()
+    // `G` has room for the values only where it needs one word for the list.
+    m.pointee.taskLocalsWord = m.pointee.accessListHead == nil ? nil : apus_task_locals_word()
     SignalStack.install(m)
     apus_timer_slack_minimal()
     _ = apus_cpu_timer_start(m.cM, Slices.ownCPUTime)

@@ -3,8 +3,8 @@
 // here makes or handles page faults: mappings are registered for write protection, which no page ever has, because they
 // have to be registered for something; to be told of missing pages would turn each fresh one into an event.
 //
-// UFFD_USER_MODE_ONLY needs no privilege. Sandboxes may forbid the call all the same, and not every architecture has the
-// write protection: then `apus_userfault_open` says so.
+// UFFD_USER_MODE_ONLY needs no privilege. Sandboxes may forbid the call all the same, and kernels after 6.18 put no page over a
+// guard: then `apus_userfault_open` says so.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -120,6 +120,10 @@ void *apus_current_task(void);
 /// one of the concurrency library without a name, found by putting a mark into each word of that library's block that is
 /// zero. NULL when it cannot be found, or inside a task. To be called where the thread begins; takes a few microseconds.
 const uintptr_t *apus_current_task_word(void);
+/// The calling thread's word that leads to the task-local values bound outside of tasks, 0 while there are none: found by
+/// binding one. NULL when it cannot be found, or inside a task. To be called where the thread begins, when none is bound;
+/// takes a few microseconds.
+uintptr_t *apus_task_locals_word(void);
 
 // Signals.
 /// The handler's view of a trap, or of a signal that somebody has sent.

@@ -13,6 +13,14 @@ func descend(_ depth: Int) -> Int {
   }
 }
 
+/// Has a frame that is larger than a goroutine's stack with its guard.
+@inline(never)
+func jump(_ index: Int) -> Int {
+  var words = InlineArray<131_072, Int>(repeating: 1)
+  words[index] = 2
+  return words[7]
+}
+
 /// Goroutines that each hold a thread of their own and wait for ever.
 func holdThreads(_ count: Int) {
   let locked = WaitGroup()
@@ -74,6 +82,13 @@ case "overflow":
   print(result.receive() ?? 0)
 case "overflow-main":
   print(descend(0))
+case "overflow-far":
+  // Beside others: below a goroutine's stack and its guard lie theirs.
+  let never = Channel<Int>()
+  for _ in 0..<50 { go { _ = never.receive() } }
+  let result = Channel<Int>()
+  go { result.send(jump(integer(2) == 0 ? 3 : 4)) }
+  print(result.receive() ?? 0)
 case "exit-status":
   exit(integer(2))
 case "exit-from-goroutine":
