@@ -4,6 +4,35 @@ import Testing
 /// The three ways of an element (through the buffer, straight to a waiting receiver, from a waiting sender) for every
 /// kind of element: each arrives whole, and is destroyed once.
 @Suite struct ChannelElementTests {
+  /// Nobody else may have it.
+  private final class Parcel {
+    var number: Int
+    init(_ number: Int) { self.number = number }
+  }
+
+  /// A closure that says nothing of its type is not `Sequence.forEach`'s, whose elements are anybody's.
+  @Test func elementsCanBeSentOn() {
+    let sum = onGoroutine {
+      let (first, second, third) = (Channel<Parcel>(), Channel<Parcel>(), Channel<Parcel>())
+      go {
+        for number in 1...10 { first.send(Parcel(number)) }
+        first.close()
+      }
+      go {
+        first.forEach { second.send($0) }
+        second.close()
+      }
+      go {
+        second.receiver.forEach { third.send($0) }
+        third.close()
+      }
+      var sum = 0
+      third.forEach { sum += $0.number }
+      return sum
+    }
+    #expect(sum == 55)
+  }
+
   private enum Way: CaseIterable {
     case buffer
     case waitingReceiver

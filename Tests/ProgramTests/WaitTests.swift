@@ -92,7 +92,7 @@ extension Programs {
       let running = """
         goroutine 1 [running]
           apus_faults.runWaits(_:) Waits.swift:168
-          apus_faults_main(...) main.swift:105
+          apus_faults_main(...) main.swift:120
 
         """
       #expect(normalized(dump) == running + Self.waiting, "\(normalized(dump))")
@@ -118,7 +118,7 @@ extension Programs {
         """
         goroutine 1 [running]
           apus_faults.runWaits(_:) Waits.swift:\(line)
-          apus_faults_main(...) main.swift:105
+          apus_faults_main(...) main.swift:120
 
         """ + Self.waiting
       }

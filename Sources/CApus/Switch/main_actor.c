@@ -1,8 +1,8 @@
 // The main actor's code is goroutine 1's code: the program's `main`, wherever that runs. Swift asks whether the calling
 // *thread* is the main one, where a closure of top-level code is handed to code that was compiled without checks
 // (`numbers.forEach { sum += $0 }`), and ends the process if not. A goroutine changes its thread; so for goroutine 1 the
-// answer is given here. Of other goroutines none is the main actor's, on whichever thread it runs. Threads that run no
-// goroutine are asked as before.
+// answer is given here. All others are asked as before; but before that Swift says yes to whoever runs on the process's
+// first thread, and so to another goroutine that happens to.
 //
 // The hooks are libswift_Concurrency's, for embedders that have executors of their own (ConcurrencyHooks.def in Swift's
 // sources). Each gets the original function as its last argument.
@@ -35,20 +35,12 @@ static _Bool is_main(void *identity) {
   return m != NULL && m->current->id == main_goroutine && identity == swift_task_getMainExecutor().identity;
 }
 
-/// Whether the caller is another goroutine and is asked about the main actor.
-static _Bool is_elsewhere(void *identity) {
-  apus_m_head *m = apus_current_m();
-  return m != NULL && main_goroutine != 0 && m->current->id != 0 && m->current->id != main_goroutine &&
-         identity == swift_task_getMainExecutor().identity;
-}
-
 static SWIFTCALL void check_isolated(void *identity, uintptr_t implementation, check_original original) {
   if (!is_main(identity)) original(identity, implementation);
 }
 
 static SWIFTCALL int8_t is_isolating(void *identity, uintptr_t implementation, isolating_original original) {
-  if (is_main(identity)) return 1;
-  return is_elsewhere(identity) ? 0 : original(identity, implementation);
+  return is_main(identity) ? 1 : original(identity, implementation);
 }
 
 void apus_main_actor_is(uint64_t goroutine) {

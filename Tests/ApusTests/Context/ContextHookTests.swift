@@ -21,7 +21,7 @@ import Testing
     try checking { found in
       let (context, _) = Context.background.timeout(.milliseconds(1))
       let ran = Channel<Context.Failure?>()
-      _ = context.onCancel { ran.send(context.failure) }
+      context.onCancel { ran.send(context.failure) }
       found.check(ran.receive()! == .deadlineExceeded)
     }
   }

@@ -5,6 +5,18 @@ import Testing
 
 /// Pipes, files, terminals and whatever else is a descriptor.
 @Suite struct DescriptorStreamTests {
+  /// As much memory as there may be to read, and not as much as is allowed.
+  @Test func aReadMayAllowMoreThanThereIsMemory() throws {
+    let counts = try onGoroutine {
+      let (reader, writer) = try DescriptorStream.pipe()
+      try writer.write([1, 2, 3])
+      let first = try reader.read(upTo: .max).count
+      try writer.write([4])
+      return [first, try reader.read(upTo: 1 << 40).count]
+    }
+    #expect(counts == [3, 1])
+  }
+
   @Test func aPipe() throws {
     let (bytes, end) = try onGoroutine {
       let (reader, writer) = try DescriptorStream.pipe()
