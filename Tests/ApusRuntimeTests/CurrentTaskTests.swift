@@ -7,7 +7,7 @@ import Testing
   @Test func theWordIsFoundAndFollowsTheTask() {
     let seen = Seen()
     onThreads(1) { _ in
-      let word = apus_current_task_word()
+      let word = apus_find_task_words().current
       seen.found.store(UInt(bitPattern: word), ordering: .relaxed)
       guard let word else { return }
       seen.outside.store(word.pointee, ordering: .relaxed)
@@ -15,10 +15,10 @@ import Testing
       Task.immediate {
         seen.inside.store(UnsafePointer<UInt>(bitPattern: address)!.pointee, ordering: .relaxed)
         seen.current.store(UInt(bitPattern: apus_current_task()), ordering: .relaxed)
-        seen.foundInside.store(UInt(bitPattern: apus_current_task_word()), ordering: .relaxed)
+        seen.foundInside.store(UInt(bitPattern: apus_find_task_words().current), ordering: .relaxed)
       }
       seen.afterwards.store(word.pointee, ordering: .relaxed)
-      seen.again.store(UInt(bitPattern: apus_current_task_word()), ordering: .relaxed)
+      seen.again.store(UInt(bitPattern: apus_find_task_words().current), ordering: .relaxed)
     }
     let found = seen.found.load(ordering: .relaxed)
     #expect(found != 0)

@@ -1,18 +1,9 @@
 import Testing
 
-/// Whether the tests, and so the programs beside them, were built with optimization.
-private let isOptimized: Bool = {
-  #if DEBUG
-    false
-  #else
-    true
-  #endif
-}()
-
 extension Programs {
   /// From the lock under which a goroutine parks to its resumption nothing may allocate, count references or enter
   /// libswiftCore: that would be slow, and could wait for a lock that a stopped goroutine holds. The machine code says so.
-  @Suite(.enabled(if: isOptimized, "a debug build is not optimized: its code says nothing"))
+  @Suite(.enabled(if: !isDebug, "a debug build is not optimized: its code says nothing"))
   struct HotPath {
     /// Where a caller's symbol is a mangled name, parts of it that no other function has. Private functions have a
     /// discriminator in the middle, specializations something at their end.

@@ -7,6 +7,15 @@ func product(_ name: String) throws -> String {
   return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name).path
 }
 
+/// Whether the tests, and so the programs beside them, were built without optimization.
+let isDebug: Bool = {
+  #if DEBUG
+    true
+  #else
+    false
+  #endif
+}()
+
 /// What the example `name` has to print: `expected.txt` beside its source.
 func expectedOutput(ofExample name: String, file: String = #filePath) throws -> String {
   let root = URL(fileURLWithPath: file).deletingLastPathComponent().appendingPathComponent("../..")

@@ -2,14 +2,6 @@ import Foundation
 import Glibc
 import Testing
 
-let isDebug: Bool = {
-  #if DEBUG
-    true
-  #else
-    false
-  #endif
-}()
-
 /// Runs `apus-traps KIND PLACE COUNT`.
 private func trap(
   _ kind: String, in place: String, others count: Int = 0, _ environment: [String: String] = [:],

@@ -31,11 +31,9 @@ enum Boot {
     trace.step(
       "minit",
       "signal stack \(m.pointee.head.signal_stack_size) bytes, trap handlers installed, exclusivity list "
-        + (m.pointee.accessListHead == nil ? "by functions" : "at \(hex(UInt(bitPattern: m.pointee.accessListHead)))")
-        + ", current task "
-        + (m.pointee.taskWord == nil ? "by function" : "at \(hex(UInt(bitPattern: m.pointee.taskWord)))")
-        + ", task-local values "
-        + (m.pointee.taskLocalsWord == nil ? "not found" : "at \(hex(UInt(bitPattern: m.pointee.taskLocalsWord)))"))
+        + place(of: UnsafeRawPointer(m.pointee.accessListHead), or: "by functions") + ", current task "
+        + place(of: UnsafeRawPointer(m.pointee.taskWord), or: "by function") + ", task-local values "
+        + place(of: UnsafeRawPointer(m.pointee.taskLocalsWord), or: "not found"))
     let queued = m.pointee.p.map { $0.pointee.queue.count } ?? 0
     trace.step("schedule", "local queue \(queued), global queue \(sched.pointee.global.count)")
     sched.pointee.bootTrace = trace
@@ -221,6 +219,10 @@ extension Boot {
   }
 
   static func hex(_ value: UInt) -> String { "0x" + String(value, radix: 16) }
+
+  private static func place(of word: UnsafeRawPointer?, or missing: String) -> String {
+    word.map { "at " + hex(UInt(bitPattern: $0)) } ?? missing
+  }
 
   private static func describe(_ vdso: VirtualSharedObject) -> String {
     func one(_ name: String, _ address: UInt) -> String { "\(name) " + (address == 0 ? "missing" : hex(address)) }

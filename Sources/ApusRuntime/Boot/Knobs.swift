@@ -189,51 +189,43 @@ package struct Knobs {
       }, to: report)
   }
 
+  /// Calls `body` with each flag and its name.
+  private mutating func eachFlag(_ body: (StaticString, inout Int32) -> Void) {
+    body("boottrace", &boottrace)
+    body("inittrace", &inittrace)
+    body("schedtrace", &schedtrace)
+    body("scheddetail", &scheddetail)
+    body("asyncpreemptoff", &asyncpreemptoff)
+    body("blockdetectoff", &blockdetectoff)
+    body("placementoff", &placementoff)
+    body("userfaultfdoff", &userfaultfdoff)
+    body("gctrace", &gctrace)
+    body("gcstoptheworld", &gcstoptheworld)
+    body("heapcheck", &heapcheck)
+    body("attach", &attach)
+  }
+
   /// Calls `body` with the flag called `key`; false when there is none.
   private mutating func withFlag(_ key: ByteText, _ body: (inout Int32) -> Void) -> Bool {
-    if key.equals("boottrace") {
-      body(&boottrace)
-    } else if key.equals("inittrace") {
-      body(&inittrace)
-    } else if key.equals("schedtrace") {
-      body(&schedtrace)
-    } else if key.equals("scheddetail") {
-      body(&scheddetail)
-    } else if key.equals("asyncpreemptoff") {
-      body(&asyncpreemptoff)
-    } else if key.equals("blockdetectoff") {
-      body(&blockdetectoff)
-    } else if key.equals("placementoff") {
-      body(&placementoff)
-    } else if key.equals("userfaultfdoff") {
-      body(&userfaultfdoff)
-    } else if key.equals("gctrace") {
-      body(&gctrace)
-    } else if key.equals("gcstoptheworld") {
-      body(&gcstoptheworld)
-    } else if key.equals("heapcheck") {
-      body(&heapcheck)
-    } else if key.equals("attach") {
-      body(&attach)
-    } else {
-      return false
+    var isKnown = false
+    eachFlag { name, flag in
+      if !key.equals(name) { return }
+      isKnown = true
+      body(&flag)
     }
-    return true
+    return isKnown
   }
 
   /// The keys of GODEBUG that have another value than their default, for the boot trace.
   package var debugDescription: String {
-    let names: [StaticString] = [
-      "boottrace", "inittrace", "schedtrace", "scheddetail", "asyncpreemptoff", "blockdetectoff", "placementoff",
-      "userfaultfdoff", "gctrace", "gcstoptheworld", "heapcheck", "attach",
-    ]
     var (given, defaults) = (self, Knobs())
+    var standards: [Int32] = []
+    defaults.eachFlag { standards.append($1) }
     var items: [String] = []
-    for name in names {
-      var (value, standard): (Int32, Int32) = (0, 0)
-      _ = given.withFlag(ByteText(name)) { value = $0 }
-      _ = defaults.withFlag(ByteText(name)) { standard = $0 }
-      if value != standard { items.append("\(name)=\(value)") }
+    var index = 0
+    given.eachFlag { name, flag in
+      if flag != standards[index] { items.append("\(name)=\(flag)") }
+      index += 1
     }
     if let seed { items.append("seed=\(seed)") }
     return items.joined(separator: ",")

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Functions to run before `main` (Go's package initialisers, `main_init`), in the order in which they were registered.
 package enum StartHooks {
-  /// A function in a structure: by itself, as an element of an array or as an argument of `unsafeBitCast`, the compiler would put
-  /// an adapter before it.
+  /// A function in a structure: by itself, as an element of an array or as an argument of `unsafeBitCast`, the compiler would
+  /// put an adapter before it.
   private struct Hook {
     let body: @Sendable () -> Void
 

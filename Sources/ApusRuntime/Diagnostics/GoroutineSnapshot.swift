@@ -18,8 +18,8 @@ package struct GoroutineSnapshot: ~Copyable {
   private init() {}
 
   /// The calling goroutine's dump, and with `all` the others' as they were at one moment: the world is stopped for it, so
-  /// who has the preemption signal blocked, or any that computes with asyncpreemptoff=1, delays the caller. Not for a goroutine inside an exclusive access to
-  /// state that others need.
+  /// who has the preemption signal blocked, or any that computes with asyncpreemptoff=1, delays the caller. Not for a
+  /// goroutine inside an exclusive access to state that others need.
   @inline(never)
   package static func text(all: Bool) -> String {
     LazyStart.ensure()

@@ -3,8 +3,8 @@ import CApus
 /// The one place through which every change of stacks goes.
 ///
 /// A switch is: leave in the M what is to be done with the goroutine left (`AfterSwitch`), make the new one current, swap
-/// the exclusivity list and the task-local values, swap the registers. Whoever continues, wherever it was switched away, calls `finish` first, or on
-/// g0 `finishOnG0`.
+/// the exclusivity list and the task-local values, swap the registers. Whoever continues, wherever it was switched away,
+/// calls `finish` first, or on g0 `finishOnG0`.
 ///
 /// From where the goroutine is left until then the thread is in the runtime (Section.swift): by the lock under which the
 /// goroutine parks, or else by one section, which `finish` ends.

@@ -4,7 +4,7 @@ import CApus
 ///
 /// Swift keeps them in a list of which a thread-local word has the head, null while none is bound. It changes with the stack,
 /// as the list of open accesses does (`Exclusivity`), since what is bound lasts for a call. The word has no name; each M looks
-/// for it once (`apus_task_locals_word`). A new goroutine has none bound. Where the word is not found, and on threads that
+/// for it once (`apus_find_task_words`). A new goroutine has none bound. Where the word is not found, and on threads that
 /// run one goroutine only, nothing is changed.
 enum TaskLocals {
   /// Puts away what `old` has bound and installs what `new` has, on the thread of `m`.

@@ -76,9 +76,10 @@ enum Threads {
     m.g0.pointee.head.stack_lo = bounds.lo
     m.g0.pointee.head.stack_hi = bounds.hi
     m.pointee.accessListHead = Exclusivity.findListHead()
-    m.pointee.taskWord = apus_current_task_word()
+    let words = apus_find_task_words()
+    m.pointee.taskWord = words.current
     // `G` has room for the values only where it needs one word for the list.
-    m.pointee.taskLocalsWord = m.pointee.accessListHead == nil ? nil : apus_task_locals_word()
+    m.pointee.taskLocalsWord = m.pointee.accessListHead == nil ? nil : words.locals
     SignalStack.install(m)
     apus_timer_slack_minimal()
     _ = apus_cpu_timer_start(m.cM, Slices.ownCPUTime)

@@ -9,8 +9,8 @@ import Synchronization
 /// it by compare-exchange in the word of the stack's slot, and who comes second waits.
 enum Shelf {
   /// Brings back the stack of `g`, which runs next on `m`, if it is away. With it come those of others that are next in the
-  /// P's queue: together they cost less than one by one. If they are stolen meanwhile, who runs them
-  /// finds them back or waits.
+  /// P's queue: together they cost less than one by one. If they are stolen meanwhile, who runs them finds them back or
+  /// waits.
   @inline(never)
   static func restore(_ g: GRef, on m: MRef) {
     // Of those that came with another nearly all find it back, and bring nobody along: else each would bring one.

@@ -31,10 +31,6 @@ static bool is_installed;
 // What comes with the signal of a timer of ours.
 static const char mark;
 
-static bool is_on_stack(const apus_g_head *g, uintptr_t sp) {
-  return g != NULL && g->stack_hi != 0 && sp >= g->stack_lo && sp < g->stack_hi;
-}
-
 static void sample(const void *ucontext, uint64_t periods) {
   uintptr_t pc, fp, sp;
   apus_interrupted_frame(ucontext, &pc, &fp, &sp);
@@ -42,8 +38,8 @@ static void sample(const void *ucontext, uint64_t periods) {
   // the runtime's the stack is not known.
   const apus_m_head *m = apus_current_m();
   const apus_g_head *g = m == NULL                          ? NULL
-                         : is_on_stack(m->current, sp)      ? m->current
-                         : is_on_stack(m->g0, sp)           ? m->g0
+                         : apus_is_on_stack(m->current, sp) ? m->current
+                         : apus_is_on_stack(m->g0, sp)      ? m->g0
                                                             : NULL;
   apus_frames frames;
   if (g != NULL && fp >= sp && fp < g->stack_hi)

@@ -1,5 +1,4 @@
-// Where a thread goes on after a trap: on the fatal stack, with the stack pointer at an
-// `apus_fault_frame`. The tables describe it as a signal's frame, so that unwinders and gdb go from the report through
+// Where a thread goes on after a trap: on the fatal stack, with the stack pointer at an `apus_fault_frame`. The tables describe it as a signal's frame, so that unwinders and gdb go from the report through
 // to the function that failed, whose pc is exact and no return address.
 #if defined(__x86_64__)
 

@@ -166,19 +166,17 @@ bool apus_is_null_pointer(const apus_fault *fault) {
          (fault->code == 1 || fault->code == 2);
 }
 
-static bool is_within(uintptr_t address, uintptr_t start, uintptr_t end) { return address >= start && address < end; }
-
-/// Whether the fault is an overflow of the current goroutine's stack. The stack pointer counts, too: with it below the stack that
-/// has overflowed, though a function with a large frame may first touch a word of it that lies beyond the guard. How far
+/// Whether the fault is an overflow of the current goroutine's stack. The stack pointer counts, too: with it below the stack
+/// that has overflowed, though a function with a large frame may first touch a word of it that lies beyond the guard. How far
 /// below is bounded by the largest stack that there is, and the thread's own stacks may lie there, too.
 static bool is_overflow(const apus_fault *fault) {
-  const apus_g_head *g = fault->m != NULL ? fault->m->current : NULL;
+  const apus_m_head *m = fault->m;
+  const apus_g_head *g = m != NULL ? m->current : NULL;
   if (g == NULL || (fault->signal != SIGSEGV && fault->signal != SIGBUS)) return false;
-  uintptr_t guard = g->stack_lo - APUS_STACK_GUARD;
-  return (fault->address >= guard && fault->address < g->stack_lo) ||
-         (fault->sp < g->stack_lo && g->stack_lo - fault->sp <= (uintptr_t)1 << 30 &&
-          !is_within(fault->sp, fault->m->g0->stack_lo, fault->m->g0->stack_hi) &&
-          !is_within(fault->sp, fault->m->signal_stack, fault->m->signal_stack + fault->m->signal_stack_size));
+  uintptr_t guard = g->stack_lo - APUS_STACK_GUARD, sp = fault->sp;
+  if (fault->address >= guard && fault->address < g->stack_lo) return true;
+  return sp < g->stack_lo && g->stack_lo - sp <= (uintptr_t)1 << 30 && !apus_is_on_stack(m->g0, sp) &&
+         sp - m->signal_stack >= m->signal_stack_size;
 }
 
 /// Whether the program may go on after this trap: a check of its own has failed, or it has used a null pointer. After an

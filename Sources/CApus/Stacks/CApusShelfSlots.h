@@ -2,7 +2,6 @@
 #ifndef CAPUS_SHELF_SLOTS_H
 #define CAPUS_SHELF_SLOTS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,8 +9,6 @@
 uintptr_t *apus_shelf_slot(uintptr_t address, uintptr_t *top);
 /// The beginning of the stack that ends at `top`.
 uintptr_t apus_shelf_bottom(uintptr_t top);
-/// Whether the pages of the stack that ends at `top` can be filled in one step.
-bool apus_shelf_is_filled(uintptr_t top);
 /// How many of `tops`, from the first one on, are neighbours: between them is nothing but their own stacks.
 size_t apus_shelf_neighbours(const uintptr_t *tops, size_t count);
 

@@ -178,9 +178,8 @@ size_t apus_shelf_take(apus_shelf_entry *entries, size_t count) {
   return kept;
 }
 
-/// The stack with top `top` is where it belongs.
-static void finish(uintptr_t top) {
-  uintptr_t *word = apus_shelf_word(top - 1);
+/// The stack with this word is where it belongs.
+static void finish(uintptr_t *word) {
   apus_shelf_record *record = record_in(word);
   apus_shelf_store(word, APUS_SHELF_NONE);
   push(record);
@@ -190,9 +189,10 @@ static void finish(uintptr_t top) {
 static size_t put_back_filled(uintptr_t *tops, size_t count) {
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
-    apus_shelf_record *record = record_in(apus_shelf_word(tops[i] - 1));
-    if (apus_shelf_is_filled(tops[i]) && apus_userfault_fill(tops[i], bytes_of(record), record->size))
-      finish(tops[i]);
+    uintptr_t *word = apus_shelf_word(tops[i] - 1);
+    apus_shelf_record *record = record_in(word);
+    if (apus_userfault_fill(tops[i], bytes_of(record), record->size))
+      finish(word);
     else
       tops[left++] = tops[i];
   }
@@ -232,7 +232,7 @@ static void put_back_by_steps(const uintptr_t *tops, size_t count) {
     }
   }
   if (memory >= 0) syscall(SYS_close, memory);
-  for (size_t i = 0; i < count; i++) finish(tops[i]);
+  for (size_t i = 0; i < count; i++) finish(apus_shelf_word(tops[i] - 1));
 }
 
 /// Brings back stacks whose words are the caller's: RESTORING. `tops`, in ascending order, is used up.

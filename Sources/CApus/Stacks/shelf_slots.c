@@ -11,8 +11,6 @@ typedef struct region {
   uintptr_t slot_size;
   uintptr_t capacity;
   uintptr_t *words;
-  // Its pages can be filled in one step.
-  bool is_filled;
 } region;
 
 // One for each order of stacks.
@@ -26,7 +24,8 @@ bool apus_shelf_add_region(uintptr_t base, uintptr_t slot_size, uintptr_t capaci
     if (regions[i].words == NULL) return false;
     regions[i].slot_size = slot_size;
     regions[i].capacity = capacity;
-    regions[i].is_filled = apus_userfault_add(base, slot_size * capacity);
+    // Where the kernel will not, it does not fill the pages either, and says so each time.
+    (void)apus_userfault_add(base, slot_size * capacity);
     atomic_store_explicit(&regions[i].base, base, memory_order_release);
     return true;
   }
@@ -60,11 +59,6 @@ uintptr_t *apus_shelf_word(uintptr_t address) {
 uintptr_t apus_shelf_bottom(uintptr_t top) {
   uintptr_t slot;
   return top - region_of(top - 1, &slot)->slot_size + APUS_STACK_GUARD;
-}
-
-bool apus_shelf_is_filled(uintptr_t top) {
-  uintptr_t slot;
-  return region_of(top - 1, &slot)->is_filled;
 }
 
 size_t apus_shelf_neighbours(const uintptr_t *tops, size_t count) {

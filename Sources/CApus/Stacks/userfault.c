@@ -1,6 +1,6 @@
 // Of userfaultfd one thing is used: UFFDIO_COPY, which makes a page, fills it and puts it into the page table in one step,
-// over a guard too. Nobody ever finds the page half filled, and no mapping has to be split to keep others out meanwhile. Nothing
-// here makes or handles page faults: mappings are registered for write protection, which no page ever has, because they
+// over a guard too. Nobody ever finds the page half filled, and no mapping has to be split to keep others out meanwhile.
+// Nothing here makes or handles page faults: mappings are registered for write protection, which no page ever has, because they
 // have to be registered for something; to be told of missing pages would turn each fresh one into an event.
 //
 // UFFD_USER_MODE_ONLY needs no privilege. Sandboxes may forbid the call all the same, and kernels after 6.18 put no page over a
@@ -23,8 +23,8 @@
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-/// The descriptor and 1, in a page that the kernel gives a child of fork's as zeros: the child inherits the descriptor, and by it
-/// would fill the pages of its parent. A pid would have to be asked for each time, and knows nothing of children by `clone`.
+/// The descriptor and 1, in a page that the kernel gives a child of fork's as zeros: the child inherits the descriptor, and
+/// by it would fill the pages of its parent. A pid would have to be asked for each time, and knows nothing of children by `clone`.
 /// 0, too, from the first call on that fails since the program has closed a descriptor that it does not know, or has forbidden
 /// the call.
 static _Atomic int *descriptor;

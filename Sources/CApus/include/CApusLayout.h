@@ -3,6 +3,7 @@
 #ifndef CAPUS_LAYOUT_H
 #define CAPUS_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,11 @@ typedef struct apus_g_head {
   /// The goroutine's number; main is 1, system goroutines have one too, g0 has 0.
   uint64_t id;
 } apus_g_head;
+
+/// Whether `sp` lies on the stack of `g`, which may be NULL or have none.
+static inline bool apus_is_on_stack(const apus_g_head *g, uintptr_t sp) {
+  return g != NULL && g->stack_hi != 0 && sp >= g->stack_lo && sp < g->stack_hi;
+}
 
 /// Whether an M has the P that its record names; `apus_m_words.claim`. How it changes is argued in
 /// ApusRuntime/Monitor/Claim.swift.

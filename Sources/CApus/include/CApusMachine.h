@@ -116,14 +116,16 @@ void apus_enter_thread_local_context(uintptr_t state[2]);
 size_t apus_tls_segment_size(const void *program_headers, uint16_t count);
 /// The current Swift Concurrency task, NULL outside one or when the concurrency library is not linked.
 void *apus_current_task(void);
-/// The calling thread's word that holds the current task, which is what `swift_task_getCurrent` returns: a thread-local
-/// one of the concurrency library without a name, found by putting a mark into each word of that library's block that is
-/// zero. NULL when it cannot be found, or inside a task. To be called where the thread begins; takes a few microseconds.
-const uintptr_t *apus_current_task_word(void);
-/// The calling thread's word that leads to the task-local values bound outside of tasks, 0 while there are none: found by
-/// binding one. NULL when it cannot be found, or inside a task. To be called where the thread begins, when none is bound;
-/// takes a few microseconds.
-uintptr_t *apus_task_locals_word(void);
+/// The calling thread's words of the concurrency library; NULL for one that cannot be found.
+typedef struct apus_task_words {
+  /// Holds the current task: what `swift_task_getCurrent` returns. Found by putting a mark into each word of that library's
+  /// block that is zero.
+  const uintptr_t *current;
+  /// Leads to the task-local values that are bound outside of tasks, 0 while there are none. Found by binding one.
+  uintptr_t *locals;
+} apus_task_words;
+/// Finds them; not inside a task. To be called where the thread begins, when no value is bound; takes a few microseconds.
+apus_task_words apus_find_task_words(void);
 
 // Signals.
 /// The handler's view of a trap, or of a signal that somebody has sent.

@@ -141,6 +141,10 @@ func beginMasked(_ arguments: [String]) {
   sigemptyset(&mask)
   sigaddset(&mask, SIGSEGV)
   pthread_sigmask(SIG_BLOCK, &mask, nil)
+  beginAnew(arguments)
+}
+
+func beginAnew(_ arguments: [String]) {
   var words = arguments.map { strdup($0) }
   words.append(nil)
   execv("/proc/self/exe", &words)

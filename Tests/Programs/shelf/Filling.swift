@@ -37,10 +37,7 @@ func closeDescriptor(_ count: Int) {
 /// Begins anew without standard input. Nothing of the runtime's is in its place: who reads from it is told.
 func beginWithoutInput(_ arguments: [String]) {
   close(0)
-  var words = arguments.map { strdup($0) }
-  words.append(nil)
-  execv("/proc/self/exe", &words)
-  print("execv failed: \(errno)")
+  beginAnew(arguments)
 }
 
 func readInput() {
@@ -63,11 +60,7 @@ func touchWithSmallSignalStack(_ count: Int) {
     mprotect(memory, guarded, PROT_NONE)
     var stack = stack_t(ss_sp: memory + guarded, ss_flags: 0, ss_size: size)
     sigaltstack(&stack, nil)
-    for index in 0..<count {
-      for place in 0..<Sleepers.each where sleepers.values[index]![place] != Sleepers.value(index, place) {
-        wrong.count.wrappingAdd(1, ordering: .relaxed)
-      }
-    }
+    wrong.count.wrappingAdd(sleepers.countWrong(), ordering: .relaxed)
     wrong.isSet.store(true, ordering: .releasing)
   }
   while !wrong.isSet.load(ordering: .acquiring) { Goroutine.sleep(for: .milliseconds(1)) }

@@ -58,6 +58,13 @@ final class Sleepers: @unchecked Sendable {
     }
   }
 
+  /// How many values are not what they were at first, seen from outside.
+  func countWrong() -> Int {
+    (0..<count).reduce(0) { sum, index in
+      sum + (0..<Self.each).count { values[index]![$0] != Self.value(index, $0) }
+    }
+  }
+
   /// Opens the gate, and tells how many found their values changed.
   func wake() -> Int {
     gate.close()
