@@ -41,7 +41,8 @@ enum Latency {
   @inline(__always)
   static func makeReady(_ g: GRef) {
     if isSample(g) {
-      mark(g, G.isTimed | G.isSampled)
+      time(g)
+      g.pointee.statusWord.store(GStatus.runnable.rawValue | G.isTimed | G.isSampled, ordering: .relaxed)
     } else {
       g.pointee.setStatus(.runnable)
     }
@@ -52,19 +53,17 @@ enum Latency {
   static func makeReadyAfterWait(_ g: GRef) {
     assert(g.pointee.status == .waiting, "ready of a goroutine that does not wait")
     g.pointee.waitReason = .none
-    let word = g.pointee.statusWord.load(ordering: .relaxed)
-    if word & G.marksMask != 0 {
-      mark(g, word & G.marksMask)
-    } else {
-      // Its stack stays as it is until it runs, and if it was scanned, it stays so.
-      g.pointee.statusWord.store(word ^ GStatus.waiting.rawValue ^ GStatus.runnable.rawValue, ordering: .relaxed)
-    }
+    // Only the state changes. Its stack stays as it is until it runs, and if it was scanned, it stays so, marked or not.
+    let word =
+      g.pointee.statusWord.load(ordering: .relaxed) ^ GStatus.waiting.rawValue ^ GStatus.runnable.rawValue
+    if word & G.marksMask != 0 { time(g) }
+    g.pointee.statusWord.store(word, ordering: .relaxed)
   }
 
+  /// `g`, which is marked, is ready from now on.
   @inline(never)
-  private static func mark(_ g: GRef, _ marks: UInt8) {
+  private static func time(_ g: GRef) {
     g.pointee.waiter.readyTime = Clock.nanotime()
-    g.pointee.statusWord.store(GStatus.runnable.rawValue | marks, ordering: .relaxed)
   }
 
   /// Makes `g`, which is runnable, or has been running all the time on a thread that had lost its P, the running goroutine
