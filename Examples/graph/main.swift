@@ -127,6 +127,6 @@ withHeap { heap in
     }
   }
   print("every track has its other direction:", tracks > stations.count)
-  print("made more than 20 MB:", statistics.allocatedBytes > 20 << 20)
+  print("made more than 10 MB:", statistics.allocatedBytes > 10 << 20)
   print("kept less than 1 MB:", statistics.objectBytes < 1 << 20)
 }

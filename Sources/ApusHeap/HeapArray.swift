@@ -165,7 +165,7 @@ enum ArrayStorage {
   @inlinable
   @inline(__always)
   static func publish(_ array: UnsafeMutableRawPointer, _ count: Int) {
-    apus_store_link(array, UInt(bitPattern: count))
+    apus_store_word(array, UInt(bitPattern: count))
   }
 
   @usableFromInline

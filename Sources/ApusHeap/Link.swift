@@ -12,8 +12,11 @@
 /// Links lie in structures and tuples. A link in an enumeration (an optional one, for example), in an existential or in an
 /// `InlineArray` is refused when the first object is made: the collector could not find it. Several links of one kind are
 /// `Links`.
+///
+/// A link is four bytes, so that objects are small, and what they refer to is in the cache more often.
 public struct Link<Target> {
-  @usableFromInline var word: UInt = 0
+  // How it is read and written: `apus_load_link`.
+  @usableFromInline var number: UInt32 = 0
 
   /// A nil link.
   @inlinable
@@ -31,7 +34,7 @@ extension Link: Sendable {}
 ///
 /// Through the object's `Ref` they are read and written one by one: `tree.children[2] = other`.
 public struct Links<let count: Int, Target> {
-  @usableFromInline var words = [count of UInt](repeating: 0)
+  @usableFromInline var numbers = [count of UInt32](repeating: 0)
 
   /// So many nil links.
   @inlinable

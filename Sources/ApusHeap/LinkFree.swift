@@ -11,9 +11,10 @@ enum LinkFree {
   @inlinable
   @inline(__always)
   static func check<Value>(_ type: Value.Type) {
-    if MemoryLayout<Value>.size < MemoryLayout<UInt>.size { return }
+    if MemoryLayout<Value>.size < LinkPlace.size { return }
     if type == Int.self || type == UInt.self || type == Double.self || type == String.self || type == Int64.self
-      || type == UInt64.self || type is AnyObject.Type
+      || type == UInt64.self || type == Int32.self || type == UInt32.self || type == Float.self
+      || type is AnyObject.Type
     {
       return
     }

@@ -10,7 +10,7 @@ public import CApus
 ///
 /// An object's properties are the reference's: `node.value += 1`. Links read as optional references and are written through
 /// the collector's barrier, one test: `node.next = other`. Two goroutines that use one object at once need a lock, as for
-/// any shared variable; links alone may be read and written at once, each is one word.
+/// any shared variable; links alone may be read and written at once.
 ///
 /// A function takes references as parameters as it takes anything. One that *returns* a reference has to say whose lifetime
 /// it has, `@_lifetime(copy node)`, for which the program's own target needs the compiler's feature `Lifetimes`; the
@@ -164,12 +164,12 @@ public struct LinkList<Target>: ~Escapable {
     @inline(__always)
     _read {
       precondition(index >= 0 && index < count, "Index out of range")
-      yield dependent(LinkPlace.load(first + 8 * index), on: self)
+      yield dependent(LinkPlace.load(first + LinkPlace.size * index), on: self)
     }
     @inline(__always)
     nonmutating set {
       precondition(index >= 0 && index < count, "Index out of range")
-      LinkPlace.store(newValue, at: first + 8 * index)
+      LinkPlace.store(newValue, at: first + LinkPlace.size * index)
     }
   }
 }
@@ -177,6 +177,9 @@ public struct LinkList<Target>: ~Escapable {
 /// Where a link lies.
 @usableFromInline
 enum LinkPlace {
+  /// Bytes of a link, and of each of several.
+  @inlinable @inline(__always) static var size: Int { MemoryLayout<UInt32>.size }
+
   /// The offset of what `path` leads to. A constant where the path is a literal.
   @inlinable
   @inline(__always)
@@ -206,7 +209,7 @@ enum LinkPlace {
   @inline(__always)
   static func store<Target>(_ target: Ref<Target>?, at place: UnsafeMutableRawPointer) {
     guard let target else {
-      apus_store_link(place, 0)
+      apus_clear_link(place)
       return
     }
     let address = UInt(bitPattern: target.address)

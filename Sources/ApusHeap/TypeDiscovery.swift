@@ -77,7 +77,7 @@ struct Walk {
   mutating func visit(_ type: Any.Type, at offset: Int) {
     if let link = type as? any LinkStorage.Type {
       for index in 0..<link.linkCount {
-        links.append(HeapLinkPlace(offset: UInt32(offset + 8 * index), target: link.targetKey))
+        links.append(HeapLinkPlace(offset: UInt32(offset + LinkPlace.size * index), target: link.targetKey))
       }
       return
     }

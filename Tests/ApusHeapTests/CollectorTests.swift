@@ -1,5 +1,6 @@
 import Apus
 import ApusHeap
+import CApus
 import Testing
 
 import struct Synchronization.Atomic
@@ -179,7 +180,7 @@ extension ManagedHeapTests {
 
     @Test func theCheckLooksAtEverything() {
       let seen = DrivenCollector.run {
-        let setting = Setting.make(length: 3000)
+        let setting = Setting.make(length: 5000)
         DrivenCollector.begin()
         // In one section: between two of them the goroutine may get another P, and what is grey stay with the first.
         DrivenCollector.mark(1 << 30)
@@ -191,7 +192,7 @@ extension ManagedHeapTests {
           extent.value = HeapCheck.check(.afterMarking)
         }
         DrivenCollector.end()
-        return extent.value.objects >= 3001 && extent.value.blocks >= 3 && setting.payloadLives()
+        return extent.value.objects >= 5001 && extent.value.blocks >= 3 && setting.payloadLives()
       }
       #expect(seen)
     }
@@ -221,6 +222,23 @@ extension ManagedHeapTests {
 
   /// Where objects lie.
   @Suite struct Placement {
+    /// The units of the arena have numbers from 0, which is nil, up to the largest that a link can hold.
+    @Test func linksReachTheWholeArena() {
+      let arena = heap.pointee.arena
+      let end = arena.address(ofBlock: arena.blockLimit)
+      #expect(end - arena.base <= UInt(HeapGeometry.granule) << 32)
+      #expect(MemoryLayout<Link<Node>>.size == 4 && MemoryLayout<Links<5, Node>>.size == 20)
+      var link: (UInt32, UInt32) = (0, 4711)
+      for address in [arena.base + 8, arena.base + 1 << 31, end - 8] {
+        apus_store_link(&link.0, address)
+        #expect(link.0 == UInt32((address - arena.base) / 8))
+        #expect(apus_load_link(&link.0) == address)
+      }
+      apus_clear_link(&link.0)
+      #expect(link == (0, 4711))
+      #expect(apus_load_link(&link.0) == 0)
+    }
+
     @Test func theArenasAddressIsNoObjects() {
       // An address that the collector's own functions leave on stacks.
       onAnotherStack { heap in _ = heap.new(Node(value: 1)) }

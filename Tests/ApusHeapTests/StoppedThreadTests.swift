@@ -31,22 +31,29 @@ extension ManagedHeapTests {
       init() { flags.initialize(repeating: 0, count: 2) }
       deinit { flags.deallocate() }
 
+      /// `asNumber`: what a link to it would hold.
       @inline(never)
-      func makeHidden(_ heap: HeapToken) -> UInt64 {
+      func makeHidden(_ heap: HeapToken, asNumber: Bool) -> UInt64 {
         let held = heap.new(Held(number: 4711))
         weak = WeakRef(held)
-        return stress_hidden(UInt64(UInt(bitPattern: held.address)))
+        var link: UInt32 = 0
+        apus_store_link(&link, UInt(bitPattern: held.address))
+        return stress_hidden(asNumber ? UInt64(link) : UInt64(UInt(bitPattern: held.address)))
       }
 
       @inline(never)
-      func find(_ hidden: UInt64, _ heap: HeapToken) {
-        result = Ref<Held>(UnsafeMutableRawPointer(bitPattern: UInt(stress_hidden(hidden)))!).number
+      func find(_ hidden: UInt64, _ heap: HeapToken, asNumber: Bool) {
+        var link = UInt32(truncatingIfNeeded: stress_hidden(hidden))
+        let address = asNumber ? apus_load_link(&link) : UInt(stress_hidden(hidden))
+        result = Ref<Held>(UnsafeMutableRawPointer(bitPattern: address)!).number
       }
 
       var wasCollected: Bool { withHeap { heap in weak?.get(heap) == nil } }
     }
 
-    private static func hold(_ place: Int, isTold: Bool = false) -> (held: Bool, number: Int, collected: Bool) {
+    private static func hold(
+      _ place: Int, isTold: Bool = false, asNumber: Bool = false
+    ) -> (held: Bool, number: Int, collected: Bool) {
       let hiding = Hiding()
       let group = WaitGroup()
       var ends: (CInt, CInt) = (0, 0)
@@ -56,13 +63,13 @@ extension ManagedHeapTests {
       let (output, input) = ends
       group.go {
         withHeap { heap in
-          let hidden = hiding.makeHidden(heap)
+          let hidden = hiding.makeHidden(heap, asNumber: asNumber)
           stress_wipe_stack()
           if isTold { Syscall.enter() }
           let same = stress_hold(hidden, CInt(place), hiding.holds, hiding.ends, output)
           if isTold { Syscall.exit() }
           // Where the machine has no such place there is nothing to find.
-          if same == 0 { hiding.result = 4711 } else { hiding.find(same, heap) }
+          if same == 0 { hiding.result = 4711 } else { hiding.find(same, heap, asNumber: asNumber) }
         }
       }
       while hiding.holds.pointee == 0 { Goroutine.yield() }
@@ -90,6 +97,13 @@ extension ManagedHeapTests {
       ])
       func registersAreLookedAt(place: Int) {
         let seen = Self.hold(place)
+        #expect(seen.held && seen.number == 4711 && seen.collected, "\(seen)")
+      }
+
+      /// As between the two instructions that make an object's address of a link.
+      @Test(arguments: [Int(STRESS_SAVED_REGISTER), Int(STRESS_SCRATCH_REGISTER)])
+      func numbersInRegistersAreLookedAt(place: Int) {
+        let seen = Self.hold(place, asNumber: true)
         #expect(seen.held && seen.number == 4711 && seen.collected, "\(seen)")
       }
 

@@ -57,6 +57,8 @@ extension Programs {
       let result = try heap([scenario])
       #expect(result.status == 2, "\(result)")
       #expect(result.errors.contains("runtime: out of memory: cannot allocate"), "\(result)")
+      // How much there is at most.
+      #expect(result.errors.contains(" in use of at most 34359738368)"), "\(result)")
       #expect(result.errors.contains("fatal error: out of memory"), "\(result)")
     }
 

@@ -9,7 +9,7 @@ extension Programs {
     /// discriminator in the middle, specializations something at their end.
     private static let scheduler: [[String]] = [
       ["11ApusRuntime4ParkO4park"], ["11ApusRuntime4ParkO5ready"], ["11ApusRuntime4ParkO5yield"],
-      ["11ApusRuntime4ParkO9parkTimed"], ["11ApusRuntime7LatencyO8isChosen"], ["11ApusRuntime7LatencyO4mark"],
+      ["11ApusRuntime4ParkO9parkTimed"], ["11ApusRuntime7LatencyO8isChosen"], ["11ApusRuntime7LatencyO4time"],
       ["11ApusRuntime7LatencyO6record"],
       ["11ApusRuntime8ScheduleO4loop"], ["11ApusRuntime8ScheduleO8findNext"],
       ["11ApusRuntime8ScheduleO15leaveWithinTask"],

@@ -101,15 +101,17 @@ package enum FatalReport {
     fail(Failure(.request(signal), at: apus_return_address(), .nobodys))
   }
 
-  /// Ends the process because the managed heap cannot have `bytes` more; `inUse`: what it has.
-  static func outOfMemory(bytes: Int, inUse: Int) -> Never {
+  /// Ends the process because the managed heap cannot have `bytes` more; `inUse`: what it has, of at most `limit`.
+  static func outOfMemory(bytes: Int, inUse: Int, limit: Int) -> Never {
     claim()
     var writer = ReportWriter()
     writer.write("runtime: out of memory: cannot allocate ")
     writer.write(UInt64(max(bytes, 0)))
     writer.write("-byte block (")
     writer.write(UInt64(inUse))
-    writer.write(" in use)\n")
+    writer.write(" in use of at most ")
+    writer.write(UInt64(limit))
+    writer.write(")\n")
     finish(Failure(.fatalError("out of memory"), at: apus_return_address(), .runtimes))
   }
 

@@ -58,6 +58,7 @@ struct Arena {
     let end = marks + UInt(count * HeapGeometry.marksPerBlock)
     base = (end + UInt(HeapGeometry.blockSize) - 1) & ~UInt(HeapGeometry.blockSize - 1)
     blockLimit = count
+    apus_set_arena_base(base)
   }
 
   /// Makes the next `growth` bytes usable, and the tables for them; false when there are none or the system has no memory.

@@ -32,7 +32,7 @@ struct Block: ~Copyable {
   var slotSize: UInt = 0
   /// 2^32 / slotSize, rounded up: `offset * reciprocal >> 32` is the number of the slot at `offset`.
   var reciprocal: UInt32 = 0
-  /// A bit for each word of a slot that is a link; 0 where that is not all there is to know (`HeapLayout.linkMask`).
+  /// A bit for each four bytes of a slot that are a link; 0 where that is not all there is to know (`HeapLayout.linkMask`).
   var linkMask: UInt32 = 0
   /// The bytes that slots take: offsets from here on are in none.
   var usable: UInt32 = 0

@@ -115,6 +115,8 @@ public enum HeapAllocator {
   }
 
   private static func outOfMemory(bytes: Int) -> Never {
-    FatalReport.outOfMemory(bytes: bytes, inUse: PageHeap.usedBlocks * HeapGeometry.blockSize)
+    FatalReport.outOfMemory(
+      bytes: bytes, inUse: PageHeap.usedBlocks * HeapGeometry.blockSize,
+      limit: heap.pointee.arena.blockLimit * HeapGeometry.blockSize)
   }
 }

@@ -85,7 +85,7 @@ enum HeapCheck {
     for _ in 0..<count {
       for link in 0..<type.pointee.linkCount {
         let link = type.pointee.links[link]
-        let target = apus_load_link(UnsafeRawPointer(bitPattern: place + UInt(link.offset)))
+        let target = apus_load_link(UnsafeRawPointer(bitPattern: place + UInt(link.offset)).unsafelyUnwrapped)
         if target != 0 { checkTarget(target, of: address, link.target, phase) }
       }
       place += type.pointee.size

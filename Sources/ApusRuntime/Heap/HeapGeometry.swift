@@ -1,11 +1,13 @@
+import CApus
+
 /// The sizes that everything in the managed heap is a multiple of.
 enum HeapGeometry {
   /// A block: what one type's objects, or a part of a large object, lie in.
   static var blockShift: Int { 15 }
   static var blockSize: Int { 1 << blockShift }
-  /// What an object's size is rounded up to, and what one bit of a bitmap stands for.
-  static var granuleShift: Int { 3 }
-  static var granule: Int { 1 << granuleShift }
+  /// What an object's size is rounded up to, what one bit of a bitmap stands for, and what links count.
+  static var granuleShift: Int { granule.trailingZeroBitCount }
+  static var granule: Int { Int(APUS_LINK_UNIT) }
   /// The bytes that one mark stands for: the least that a slot has.
   static var markShift: Int { 4 }
   static var marksPerBlock: Int { blockSize >> markShift }
@@ -13,8 +15,8 @@ enum HeapGeometry {
   static var wordsPerBlock: Int { blockSize / granule / 64 }
   /// Address space is made usable by so many bytes at a time.
   static var growth: Int { 64 << 20 }
-  /// The address space that is reserved, and the least that is worth it where there is not so much.
-  static var reservation: Int { 1 << 40 }
+  /// The address space that is reserved, as far as links reach, and the least that is worth it where there is not so much.
+  static var reservation: Int { granule << 32 }
   static var leastReservation: Int { 256 << 20 }
   /// The largest slot of which three fit into a block; what is larger gets blocks of its own.
   static var largestSlot: Int { 10_912 }

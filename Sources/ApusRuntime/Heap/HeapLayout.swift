@@ -13,7 +13,7 @@ public struct HeapLayout: ~Copyable {
   let stride: UInt
   let links: UnsafePointer<HeapLinkPlace>
   let linkCount: Int
-  /// The links as a bit for each word; 0 for arrays, large objects, and where a link lies behind the 32nd word.
+  /// The links as a bit for each four bytes; 0 for arrays, large objects, and where a link lies behind the first 128.
   let linkMask: UInt32
   let type: HeapTypeRef
   /// The first bit of each slot, for the bitmaps of a block.
@@ -61,9 +61,9 @@ public struct HeapLayout: ~Copyable {
   private static func mask(of links: UnsafePointer<HeapLinkPlace>, _ count: Int) -> UInt32 {
     var mask: UInt32 = 0
     for index in 0..<count {
-      let word = links[index].offset / 8
-      if word >= 32 { return 0 }
-      mask |= 1 << word
+      let place = links[index].offset / 4
+      if place >= 32 { return 0 }
+      mask |= 1 << place
     }
     return mask
   }

@@ -18,7 +18,7 @@ struct Marker {
   private var buffer: MarkBufferRef
   private(set) var markedBytes = 0
   /// What this `drain` has done besides, in bytes' worth: it may have found nothing to mark, and takes its time. 8 for each
-  /// entry of a buffer that was looked at; the words of an object that was marked before and is scanned; an array's bytes;
+  /// entry of a buffer that was looked at, and each place up to the last link of an object that was marked before and is scanned; an array's bytes;
   /// a slab of roots.
   private var otherWork = 0
 
@@ -178,7 +178,7 @@ struct Marker {
           apus_mark_set(mark)
           bytes &+= Int(bitPattern: block.pointee.slotSize)
         } else {
-          // Its bytes were counted when it was marked. What takes time now is the words up to its last link.
+          // Its bytes were counted when it was marked. What takes time now is all places up to its last link.
           other &+= (32 &- links.leadingZeroBitCount) &* 8
         }
         if links == 0 {
@@ -199,12 +199,11 @@ struct Marker {
           break
         }
         repeat {
-          let word = 31 &- links.leadingZeroBitCount
-          links ^= 1 &<< UInt32(truncatingIfNeeded: word)
-          let place = address &+ UInt(truncatingIfNeeded: word) &* 8
-          let target = apus_load_link(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
-          entries[count] = target
-          if target != 0 { count &+= 1 }
+          let index = 31 &- links.leadingZeroBitCount
+          links ^= 1 &<< UInt32(truncatingIfNeeded: index)
+          let number = Self.number(at: address &+ UInt(truncatingIfNeeded: index) &* 4)
+          entries[count] = linked(number)
+          if number != 0 { count &+= 1 }
         } while links != 0
       }
       assert(count <= MarkBuffer.capacity, "a batch's links do not fit into the buffer")
@@ -294,7 +293,7 @@ struct Marker {
     scanArray(start, layout, from: address, to: min(address &+ Self.piece, end))
   }
 
-  /// A value with links behind the 32nd word.
+  /// A value with links behind the first 128 bytes.
   @inline(never)
   private mutating func scanWide(_ address: UInt, _ layout: HeapLayoutRef) {
     otherWork &+= layout.pointee.linkCount &* 8
@@ -307,9 +306,8 @@ struct Marker {
     var index = layout.pointee.linkCount
     while index > 0 {
       index &-= 1
-      let place = UnsafeRawPointer(bitPattern: address &+ UInt(links[index].offset)).unsafelyUnwrapped
-      let target = apus_load_link(place)
-      if target != 0 { mark(target) }
+      let number = Self.number(at: address &+ UInt(links[index].offset))
+      if number != 0 { mark(linked(number)) }
     }
   }
 
@@ -331,13 +329,22 @@ struct Marker {
       index &-= 1
       let element = first &+ index &* stride
       if index >= from &+ Self.elementsAhead {
-        let place = UnsafeRawPointer(bitPattern: element &- ahead).unsafelyUnwrapped
-        let target = apus_load_link(place)
-        if target != 0 { apus_prefetch_mark(arena.mark(of: target)) }
+        let number = Self.number(at: element &- ahead)
+        if number != 0 { apus_prefetch_mark(arena.mark(of: linked(number))) }
       }
       scanValue(element, layout)
     }
   }
+
+  /// What the link at `place` holds.
+  @inline(__always)
+  private static func number(at place: UInt) -> UInt32 {
+    apus_link_number(UnsafeRawPointer(bitPattern: place).unsafelyUnwrapped)
+  }
+
+  /// The object that a link refers to which holds `number`.
+  @inline(__always)
+  private func linked(_ number: UInt32) -> UInt { base &+ UInt(number) &* UInt(APUS_LINK_UNIT) }
 
   /// Marks the object that `word` is an address in, if it is one (Go's `scanConservative`).
   @inline(__always)
@@ -377,6 +384,17 @@ struct Marker {
     var place = start
     while place < end {
       markConservatively(UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee)
+      place &+= 8
+    }
+  }
+
+  /// The same words, for the numbers that links hold: registers of a thread that may have been stopped while it made the
+  /// address of one (`apus_load_link`).
+  mutating func markNumbers(from start: UInt, to end: UInt) {
+    var place = start
+    while place < end {
+      let word = UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee
+      if word != 0 && word <= UInt(UInt32.max) { markConservatively(linked(UInt32(word))) }
       place &+= 8
     }
   }

@@ -30,7 +30,7 @@ public struct RootTable: ~Copyable {
     if table.pointee.free == 0 { table.pointee.addSlab() }
     let slot = UnsafeMutablePointer<UInt>(bitPattern: table.pointee.free & ~1).unsafelyUnwrapped
     table.pointee.free = slot.pointee == 1 ? 0 : slot.pointee
-    apus_store_link(slot, address)
+    apus_store_word(slot, address)
     Barrier.shadeInSection(address, on: m)
     table.pointee.count.wrappingAdd(1, ordering: .relaxed)
     table.pointee.lock.unlock(m)
@@ -41,7 +41,7 @@ public struct RootTable: ~Copyable {
   public static func remove(_ slot: UnsafeMutablePointer<UInt>) {
     let m = currentM()
     table.pointee.lock.lock(m)
-    apus_store_link(slot, table.pointee.free == 0 ? 1 : table.pointee.free)
+    apus_store_word(slot, table.pointee.free == 0 ? 1 : table.pointee.free)
     table.pointee.free = UInt(bitPattern: slot) | 1
     table.pointee.count.wrappingSubtract(1, ordering: .relaxed)
     table.pointee.lock.unlock(m)
@@ -72,7 +72,7 @@ public struct RootTable: ~Copyable {
   /// Marks what the slab holds.
   static func mark(_ slab: UnsafeMutablePointer<UInt>, with marker: inout Marker) {
     for index in 1..<slabWords {
-      let address = apus_load_link(slab + index)
+      let address = apus_load_word(slab + index)
       if address != 0 && address & 1 == 0 { marker.mark(address) }
     }
   }

@@ -37,6 +37,8 @@ enum StackRoots {
     var (start, end): (UInt, UInt) = (0, 0)
     apus_context_extent(m.pointee.head.stopped_context, &start, &end)
     marker.markConservatively(from: start, to: end)
+    apus_context_registers(m.pointee.head.stopped_context, &start, &end)
+    marker.markNumbers(from: start, to: end)
     let sp = m.pointee.head.stopped_sp & ~7
     if sp > g.pointee.head.stack_lo && sp <= g.pointee.head.stack_hi {
       return scan(from: max(sp - margin, g.pointee.head.stack_lo), of: g, with: &marker)
@@ -45,7 +47,10 @@ enum StackRoots {
     // much of the goroutine's stack was in use is not known.
     let signalStack = m.pointee.head.signal_stack
     let top = signalStack + m.pointee.head.signal_stack_size
-    if sp >= signalStack && sp < top { marker.markConservatively(from: max(sp - margin, signalStack), to: top) }
+    if sp >= signalStack && sp < top {
+      marker.markConservatively(from: max(sp - margin, signalStack), to: top)
+      marker.markNumbers(from: max(sp - margin, signalStack), to: top)
+    }
     return scan(from: g.pointee.head.stack_lo, of: g, with: &marker)
   }
 

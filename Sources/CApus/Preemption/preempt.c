@@ -204,6 +204,19 @@ void apus_context_extent(const void *data, uintptr_t *start, uintptr_t *end) {
 #endif
 }
 
+void apus_context_registers(const void *data, uintptr_t *start, uintptr_t *end) {
+  const ucontext_t *context = data;
+  *start = *end = 0;
+  if (context == NULL) return;
+#if defined(__x86_64__)
+  *start = (uintptr_t)context->uc_mcontext.gregs;
+  *end = *start + sizeof context->uc_mcontext.gregs;
+#elif defined(__aarch64__)
+  *start = (uintptr_t)context->uc_mcontext.regs;
+  *end = *start + sizeof context->uc_mcontext.regs;
+#endif
+}
+
 /// With asyncpreemptoff=1 the signal stops nobody, but for a thread without a P while the world stands: who reads the
 /// memory of goroutines has to know its registers.
 static _Bool may_stop(apus_sched_head *s, apus_m *m) {

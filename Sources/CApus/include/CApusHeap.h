@@ -14,12 +14,77 @@ static inline __attribute__((always_inline)) uint8_t apus_is_marking(void) {
 }
 static inline void apus_set_marking(uint8_t on) { __atomic_store_n(&apus_marking, on, __ATOMIC_RELAXED); }
 
-/// A link of a managed object. Acquire and release: whoever follows a link to a new object finds it initialised.
-static inline __attribute__((always_inline)) uintptr_t apus_load_link(const void *link) {
-  return __atomic_load_n((const uintptr_t *)link, __ATOMIC_ACQUIRE);
+/// A link of a managed object is four bytes: how many units the object lies behind the arena's beginning, where there is
+/// none (`PageHeap`), so that 0 is nil. The base is written once, before any goroutine runs.
+#define APUS_LINK_UNIT 8
+extern uintptr_t apus_arena_base;
+static inline void apus_set_arena_base(uintptr_t base) { apus_arena_base = base; }
+
+/// What the link at `link` holds. For the collector, which finds what it refers to by the object that it lies in.
+static inline __attribute__((always_inline)) uint32_t apus_link_number(const void *link) {
+  return __atomic_load_n((const uint32_t *)link, __ATOMIC_ACQUIRE);
 }
+
+/// The address of the object that the link at `link` refers to; 0 for nil. Acquire, as the store is a release: whoever
+/// follows a link to a new object finds it initialised.
+///
+/// The thread may be stopped between the instruction that loads the number and the one that makes an address of it. Then
+/// the number is the only reference that it has, and lies in the register that both use: there, in the registers of
+/// threads that a signal has stopped, the collector looks for numbers, too (`StackRoots`). Hence the assembly. The compiler
+/// might keep the number anywhere, for as long as it likes.
+static inline __attribute__((always_inline)) uintptr_t apus_load_link(const void *link) {
+  uintptr_t base = apus_arena_base, address;
+#if defined(__x86_64__)
+  __asm__ volatile("movl %[link], %k[address]\n\t"
+                   "leaq (%[base],%[address],%c[unit]), %[address]"
+                   : [address] "=&r"(address)
+                   : [link] "m"(*(const uint32_t *)link), [base] "r"(base), [unit] "i"(APUS_LINK_UNIT)
+                   : "memory");
+#elif defined(__aarch64__)
+  __asm__ volatile("ldar %w[address], [%[link]]\n\t"
+                   "add %[address], %[base], %[address], lsl %[shift]"
+                   : [address] "=&r"(address)
+                   : [link] "r"(link), [base] "r"(base), [shift] "i"(__builtin_ctz(APUS_LINK_UNIT))
+                   : "memory");
+#endif
+  // So that this test and the caller's for 0 become one.
+  __builtin_assume(address != 0);
+  return address == base ? 0 : address;
+}
+
+/// Has the link at `link` refer to the object at `address`. The address stays in its register until the link is written.
 static inline __attribute__((always_inline)) void apus_store_link(void *link, uintptr_t address) {
-  __atomic_store_n((uintptr_t *)link, address, __ATOMIC_RELEASE);
+  uintptr_t base = apus_arena_base, number;
+#if defined(__x86_64__)
+  __asm__ volatile("movq %[address], %[number]\n\t"
+                   "subq %[base], %[number]\n\t"
+                   "shrq %[shift], %[number]\n\t"
+                   "movl %k[number], %[link]"
+                   : [link] "=m"(*(uint32_t *)link), [number] "=&r"(number)
+                   : [address] "r"(address), [base] "r"(base), [shift] "i"(__builtin_ctz(APUS_LINK_UNIT))
+                   : "cc", "memory");
+#elif defined(__aarch64__)
+  __asm__ volatile("sub %[number], %[address], %[base]\n\t"
+                   "lsr %[number], %[number], %[shift]\n\t"
+                   "stlr %w[number], [%[link]]"
+                   : [number] "=&r"(number)
+                   : [link] "r"(link), [address] "r"(address), [base] "r"(base),
+                     [shift] "i"(__builtin_ctz(APUS_LINK_UNIT))
+                   : "memory");
+#endif
+}
+
+static inline __attribute__((always_inline)) void apus_clear_link(void *link) {
+  __atomic_store_n((uint32_t *)link, 0, __ATOMIC_RELEASE);
+}
+
+/// A word that the collector reads while others write it: a root, the number of an array's elements. Acquire and release,
+/// as links.
+static inline __attribute__((always_inline)) uintptr_t apus_load_word(const void *word) {
+  return __atomic_load_n((const uintptr_t *)word, __ATOMIC_ACQUIRE);
+}
+static inline __attribute__((always_inline)) void apus_store_word(void *word, uintptr_t value) {
+  __atomic_store_n((uintptr_t *)word, value, __ATOMIC_RELEASE);
 }
 
 /// Words of the heap's bitmaps. `or` and `and` return what was there before.

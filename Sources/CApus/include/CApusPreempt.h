@@ -44,6 +44,8 @@ void apus_m_wait_for_p(apus_m *m);
 /// Where the registers of a thread lie that was stopped with `context` (`apus_m_head.stopped_context`): [*start, *end),
 /// aligned words; nothing for NULL.
 void apus_context_extent(const void *context, uintptr_t *start, uintptr_t *end);
+/// And the general registers among them.
+void apus_context_registers(const void *context, uintptr_t *start, uintptr_t *end);
 
 /// The futex of an M: sleeps until `apus_m_wake`, once a wake-up.
 void apus_m_sleep(apus_m *m);
