@@ -7,12 +7,12 @@ enum Allocation {
   /// What is larger gets blocks of its own.
   @inlinable @inline(__always) static var largestSlot: Int { 10_912 }
 
-  /// Bytes of the slot of a value: at least 16, so that each has a mark of its own.
+  /// Bytes of the slot of a value: at least 8, so that each has a mark of its own.
   @inlinable
   @inline(__always)
   static func slotSize<Object>(of type: Object.Type) -> Int {
     let alignment = max(8, MemoryLayout<Object>.alignment)
-    return max(16, (MemoryLayout<Object>.size + alignment - 1) & ~(alignment - 1))
+    return max(8, (MemoryLayout<Object>.size + alignment - 1) & ~(alignment - 1))
   }
 
   /// The address of a new object. While there is a slot in the P's cache this is some ten instructions: the object is

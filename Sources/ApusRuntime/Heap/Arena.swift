@@ -3,8 +3,7 @@ import CApus
 /// The address space of the managed heap: one reservation for the objects and everything that is found by an object's
 /// address. All of it is inaccessible at first and costs no memory; `grow` makes more of it usable.
 ///
-/// Two bits stand for each 8 bytes of the arena, in two bitmaps; a slot's are those of its first 8 bytes. And a byte stands
-/// for each 16, in which no two slots begin.
+/// Two bits and a byte stand for each 8 bytes of the arena, in two bitmaps and a table; a slot's are those of its first 8.
 ///
 /// - `allocated`: the slot is given out, or is part of a run that a cache hands out next. Written by whoever has the
 ///   block, read while the world stands still.
@@ -13,8 +12,8 @@ import CApus
 /// - `dead`: the object was not found and waits for its destruction (`Cleanup`). Only for layouts that need it.
 struct Arena {
   private(set) var base: UInt = 0
-  /// Blocks in the reservation; 0 where the system gave no address space.
-  private(set) var blockLimit = 0
+  /// Blocks in the reservation; 0 where the system gave no address space. A test of the arena's end lowers it.
+  var blockLimit = 0
   /// Blocks that can be used: a multiple of `growth`. Under `PageHeap.lock`.
   private(set) var usableBlocks = 0
   private var blocks: UInt = 0
@@ -26,7 +25,7 @@ struct Arena {
   private(set) var releasedMap: UInt = 0
 
   /// Bytes of the tables for each block: its record, its share of two bitmaps and of the marks, and (rounded up) of two maps.
-  private static var tableBytesPerBlock: Int {
+  static var tableBytesPerBlock: Int {
     MemoryLayout<Block>.stride + 2 * 8 * HeapGeometry.wordsPerBlock + HeapGeometry.marksPerBlock
   }
 
@@ -113,7 +112,7 @@ struct Arena {
   /// The mark of the object at `address`.
   @inline(__always)
   func mark(of address: UInt) -> UnsafeMutablePointer<UInt8> {
-    UnsafeMutablePointer(bitPattern: marks &+ (address &- base) >> UInt(HeapGeometry.markShift)).unsafelyUnwrapped
+    UnsafeMutablePointer(bitPattern: marks &+ (address &- base) >> UInt(HeapGeometry.granuleShift)).unsafelyUnwrapped
   }
 
   /// The marks of a block.

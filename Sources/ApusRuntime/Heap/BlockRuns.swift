@@ -76,11 +76,10 @@ enum BlockRuns {
     return count
   }
 
-  /// A run begins and ends where slots do. So where the run's last granule shares a mark with the one behind it, the mark is
-  /// that one's. Between them all are set, those of places where no slot begins, too: they mean nothing.
+  /// Also those of places where no slot begins: they mean nothing.
   private static func setMarks(of first: Int, _ end: Int, in index: Int, to value: UInt8) {
     let marks = heap.pointee.arena.marks(ofBlock: index)
-    apus_marks_fill(marks + first / 2, end / 2 - first / 2, value)
+    apus_marks_fill(marks + first, end - first, value)
   }
 
   /// The words with the bits from `first` up to `end`, and which bits of each these are.

@@ -38,7 +38,7 @@ enum HeapCheck {
       let mask = block.pointee.layout.unsafelyUnwrapped.pointee.slotMask
       let dead = arena.deadWords(ofBlock: index)
       for word in 0..<words {
-        var bits = phase == .afterMarking ? apus_marks_bits(marks + 32 * word) & mask[word] : allocated[word]
+        var bits = phase == .afterMarking ? apus_marks_bits(marks + 64 * word) & mask[word] : allocated[word]
         if block.pointee.needsCleanup { bits &= ~dead[word] }
         while bits != 0 {
           let bit = word * 64 + bits.trailingZeroBitCount
@@ -60,7 +60,7 @@ enum HeapCheck {
     var count = 0
     for word in 0..<words {
       let allocated = arena.allocatedWords(ofBlock: index)[word]
-      let marks = apus_marks_bits(arena.marks(ofBlock: index) + 32 * word)
+      let marks = apus_marks_bits(arena.marks(ofBlock: index) + 64 * word)
       let marked = marks & layout.pointee.slotMask[word]
       count += allocated.nonzeroBitCount
       if allocated & ~layout.pointee.slotMask[word] != 0 { fail("an allocation bit beside a slot", index) }

@@ -5,12 +5,10 @@ enum HeapGeometry {
   /// A block: what one type's objects, or a part of a large object, lie in.
   static var blockShift: Int { 15 }
   static var blockSize: Int { 1 << blockShift }
-  /// What an object's size is rounded up to, what one bit of a bitmap stands for, and what links count.
+  /// What an object's size is rounded up to, what one bit of a bitmap and one mark stand for, and what links count.
   static var granuleShift: Int { granule.trailingZeroBitCount }
   static var granule: Int { Int(APUS_LINK_UNIT) }
-  /// The bytes that one mark stands for: the least that a slot has.
-  static var markShift: Int { 4 }
-  static var marksPerBlock: Int { blockSize >> markShift }
+  static var marksPerBlock: Int { blockSize >> granuleShift }
   /// The words of one bitmap that belong to a block.
   static var wordsPerBlock: Int { blockSize / granule / 64 }
   /// Address space is made usable by so many bytes at a time.

@@ -13,7 +13,8 @@ public struct HeapLayout: ~Copyable {
   let stride: UInt
   let links: UnsafePointer<HeapLinkPlace>
   let linkCount: Int
-  /// The links as a bit for each four bytes; 0 for arrays, large objects, and where a link lies behind the first 128.
+  /// The links as a bit for each four bytes, the highest for the first; 0 for arrays, large objects, and where a link lies
+  /// behind the first 128. The lowest bit that is set, the last link, is found quicker than the highest on many processors.
   let linkMask: UInt32
   let type: HeapTypeRef
   /// The first bit of each slot, for the bitmaps of a block.
@@ -63,7 +64,7 @@ public struct HeapLayout: ~Copyable {
     for index in 0..<count {
       let place = links[index].offset / 4
       if place >= 32 { return 0 }
-      mask |= 1 << place
+      mask |= 1 << (31 - place)
     }
     return mask
   }

@@ -179,7 +179,7 @@ struct Marker {
           bytes &+= Int(bitPattern: block.pointee.slotSize)
         } else {
           // Its bytes were counted when it was marked. What takes time now is all places up to its last link.
-          other &+= (32 &- links.leadingZeroBitCount) &* 8
+          other &+= (32 &- links.trailingZeroBitCount) &* 8
         }
         if links == 0 {
           if block.pointee.isNoScan { continue }
@@ -199,8 +199,8 @@ struct Marker {
           break
         }
         repeat {
-          let index = 31 &- links.leadingZeroBitCount
-          links ^= 1 &<< UInt32(truncatingIfNeeded: index)
+          let index = 31 &- links.trailingZeroBitCount
+          links &= links &- 1
           let number = Self.number(at: address &+ UInt(truncatingIfNeeded: index) &* 4)
           entries[count] = linked(number)
           if number != 0 { count &+= 1 }

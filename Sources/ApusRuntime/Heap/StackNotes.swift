@@ -65,9 +65,8 @@ struct StackNotes {
     g.pointee.statusWord.store(status & ~G.scanMask | stamp, ordering: .relaxed)
   }
 
-  /// Whether `word` is an address in the part of a marked object that its mark stands for. The mark may also be that of an
-  /// object which begins 8 bytes behind `word`; or it belongs to a run of objects to come, which has one for all its bytes,
-  /// and then `word` points into one of those, and all are marked.
+  /// Whether `word` is an address in the first 8 bytes of a marked object. Its mark may also belong to a run of objects to
+  /// come, which has one for all its bytes, and then `word` points into one of those, and all are marked.
   ///
   /// The record of a block that somebody has just taken may not be seen yet here. Then `word` is no reference: whoever has
   /// one to an object in the block got it from the one who has taken the block.
@@ -76,7 +75,6 @@ struct StackNotes {
     let arena = heap.pointee.arena
     if apus_mark_load(arena.mark(of: word)) == 0 { return false }
     let granule = (word &- arena.base) >> UInt(HeapGeometry.granuleShift)
-    if granule & 1 != 0 { return true }
     guard let layout = arena.block(at: arena.index(of: word)).pointee.layout else { return false }
     let bit = Int(bitPattern: granule) & (64 * HeapGeometry.wordsPerBlock - 1)
     return layout.pointee.slotMask[bit / 64] & 1 << UInt64(bit % 64) != 0

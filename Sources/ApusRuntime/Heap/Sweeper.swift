@@ -82,13 +82,13 @@ struct Sweeper: ~Copyable {
     if block.pointee.needsCleanup {
       let dead = heap.pointee.arena.deadWords(ofBlock: index)
       for word in 0..<words {
-        let unfound = allocated[word] & ~(apus_marks_take(marks + 32 * word) & mask[word])
+        let unfound = allocated[word] & ~(apus_marks_take(marks + 64 * word) & mask[word])
         if unfound & ~dead[word] != 0 { _ = apus_bits_or(dead + word, unfound) }
       }
     } else {
       var live = 0
       for word in 0..<words {
-        let bits = apus_marks_take(marks + 32 * word) & mask[word]
+        let bits = apus_marks_take(marks + 64 * word) & mask[word]
         allocated[word] = bits
         live += bits.nonzeroBitCount
       }

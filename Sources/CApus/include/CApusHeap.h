@@ -29,9 +29,9 @@ static inline __attribute__((always_inline)) uint32_t apus_link_number(const voi
 /// follows a link to a new object finds it initialised.
 ///
 /// The thread may be stopped between the instruction that loads the number and the one that makes an address of it. Then
-/// the number is the only reference that it has, and lies in the register that both use: there, in the registers of
-/// threads that a signal has stopped, the collector looks for numbers, too (`StackRoots`). Hence the assembly. The compiler
-/// might keep the number anywhere, for as long as it likes.
+/// the number is the only reference that it has, and lies in the register that both use: in the registers of threads that
+/// a signal has stopped the collector looks for numbers, too (`StackRoots`). Hence the assembly. The compiler might keep
+/// the number anywhere, for as long as it likes.
 static inline __attribute__((always_inline)) uintptr_t apus_load_link(const void *link) {
   uintptr_t base = apus_arena_base, address;
 #if defined(__x86_64__)
@@ -115,27 +115,22 @@ static inline __attribute__((always_inline)) void apus_prefetch_mark(const uint8
   __builtin_prefetch(mark, 0, 3);
 }
 
-/// 32 marks as a word of bits, each twice: the slot may begin at either half of what the mark stands for.
+/// 64 marks as a word of bits.
 static inline __attribute__((always_inline)) uint64_t apus_marks_bits(const uint8_t *marks) {
   uint64_t bits = 0;
-  for (int part = 0; part < 4; part++) {
+  for (int part = 0; part < 8; part++) {
     uint64_t eight;
     __builtin_memcpy(&eight, marks + 8 * part, 8);
     // Byte i is 0 or 1, and comes out as bit i of the topmost byte.
     bits |= (eight * 0x0102040810204080) >> 56 << (8 * part);
   }
-  bits = (bits | bits << 16) & 0x0000ffff0000ffff;
-  bits = (bits | bits << 8) & 0x00ff00ff00ff00ff;
-  bits = (bits | bits << 4) & 0x0f0f0f0f0f0f0f0f;
-  bits = (bits | bits << 2) & 0x3333333333333333;
-  bits = (bits | bits << 1) & 0x5555555555555555;
-  return bits | bits << 1;
+  return bits;
 }
 
 /// The same, and clears them.
 static inline __attribute__((always_inline)) uint64_t apus_marks_take(uint8_t *marks) {
   uint64_t bits = apus_marks_bits(marks);
-  __builtin_memset(marks, 0, 32);
+  __builtin_memset(marks, 0, 64);
   return bits;
 }
 
