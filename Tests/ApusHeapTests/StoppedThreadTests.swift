@@ -12,7 +12,7 @@ import struct Synchronization.Atomic
 extension ManagedHeapTests {
   /// References of goroutines whose threads stand still in the middle of a program's own code, or sleep in the kernel. Each
   /// of these fails with the mechanism taken out: the registers in the signal's frame, the vector registers behind them,
-  /// the signal to those that have no processor.
+  /// the numbers of links in them, the signal to those that have no processor.
   @Suite struct StoppedThreads {
     struct Held {
       var next = Link<Held>()
@@ -23,6 +23,7 @@ extension ManagedHeapTests {
     private final class Hiding: @unchecked Sendable {
       // Unchecked: the test orders its accesses by the two flags and the group.
       private let flags = UnsafeMutablePointer<CInt>.allocate(capacity: 2)
+      var thread: CInt = 0
       var holds: UnsafeMutablePointer<CInt> { flags }
       var ends: UnsafeMutablePointer<CInt> { flags + 1 }
       var weak: WeakRef<Held>?
@@ -52,7 +53,7 @@ extension ManagedHeapTests {
     }
 
     private static func hold(
-      _ place: Int, isTold: Bool = false, asNumber: Bool = false
+      _ place: Int, isTold: Bool = false, asNumber: Bool = false, in handler: Int? = nil
     ) -> (held: Bool, number: Int, collected: Bool) {
       let hiding = Hiding()
       let group = WaitGroup()
@@ -65,6 +66,7 @@ extension ManagedHeapTests {
         withHeap { heap in
           let hidden = hiding.makeHidden(heap, asNumber: asNumber)
           stress_wipe_stack()
+          hiding.thread = stress_thread()
           if isTold { Syscall.enter() }
           let same = stress_hold(hidden, CInt(place), hiding.holds, hiding.ends, output)
           if isTold { Syscall.exit() }
@@ -75,11 +77,16 @@ extension ManagedHeapTests {
       while hiding.holds.pointee == 0 { Goroutine.yield() }
       // In the kernel by now, or soon.
       if place == Int(STRESS_SLEEPING) { Goroutine.sleep(for: .milliseconds(50)) }
+      if let handler {
+        stress_interrupt(hiding.thread, CInt(handler))
+        while stress_is_interrupted() == 0 { Goroutine.yield() }
+      }
       for _ in 0..<3 {
         ManagedHeap.collect()
         withHeap { heap in for number in 0..<3000 { _ = heap.new(Held(number: number)) } }
       }
       let held = !hiding.wasCollected
+      if handler != nil { stress_resume() }
       hiding.ends.pointee = 1
       var byte: UInt8 = 1
       write(input, &byte, 1)
@@ -104,6 +111,14 @@ extension ManagedHeapTests {
       @Test(arguments: [Int(STRESS_SAVED_REGISTER), Int(STRESS_SCRATCH_REGISTER)])
       func numbersInRegistersAreLookedAt(place: Int) {
         let seen = Self.hold(place, asNumber: true)
+        #expect(seen.held && seen.number == 4711 && seen.collected, "\(seen)")
+      }
+
+      /// A handler that uses the register itself: what was in it lies in the signal's frame, on the goroutine's own stack
+      /// or on the signal stack.
+      @Test(arguments: [false, true], [Int(STRESS_ON_ITS_STACK), Int(STRESS_ON_THE_SIGNAL_STACK)])
+      func registersUnderHandlersAreLookedAt(asNumber: Bool, handler: Int) {
+        let seen = Self.hold(Int(STRESS_SAVED_REGISTER), asNumber: asNumber, in: handler)
         #expect(seen.held && seen.number == 4711 && seen.collected, "\(seen)")
       }
 

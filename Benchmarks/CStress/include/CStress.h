@@ -80,6 +80,17 @@ static inline __attribute__((always_inline)) uint64_t stress_hidden(uint64_t wor
 /// `*ends` is set (or reads a byte from `file`), and returns the hidden word again. 0 where the machine has no such place.
 uint64_t stress_hold(uint64_t hidden, int place, int *holds, const int *ends, int file);
 
+/// The calling thread's number.
+int stress_thread(void);
+
+/// Has a handler of a signal run on the thread of that number, on the stack that it is on or on its signal stack, until
+/// `stress_resume`. It uses all registers that it is free to use, and one that it has to save. Whether it has begun, says
+/// `stress_is_interrupted`.
+enum { STRESS_ON_ITS_STACK = 0, STRESS_ON_THE_SIGNAL_STACK = 1 };
+void stress_interrupt(int thread, int stack);
+int stress_is_interrupted(void);
+void stress_resume(void);
+
 /// Writes zeros over so much of the stack as calls before may have used.
 void stress_wipe_stack(void);
 

@@ -2,7 +2,7 @@ import CApus
 import Synchronization
 
 /// The stacks of goroutines that may hold references, scanned conservatively while the world stands still: any word that is
-/// an address in an object keeps the object.
+/// an address in an object keeps the object, and in the registers of a thread that was stopped the number of a link, too.
 ///
 /// There are two kinds. Stacks that a thread is on (`scanThreads`) were stopped anywhere, also in the middle of a program's
 /// own code: their registers count, too, and they are scanned in each pause, the first one among them (`Barrier` says why).
@@ -41,7 +41,9 @@ enum StackRoots {
     marker.markNumbers(from: start, to: end)
     let sp = m.pointee.head.stopped_sp & ~7
     if sp > g.pointee.head.stack_lo && sp <= g.pointee.head.stack_hi {
-      return scan(from: max(sp - margin, g.pointee.head.stack_lo), of: g, with: &marker)
+      let start = max(sp - margin, g.pointee.head.stack_lo)
+      markNumbersOfHandlers(from: start, to: g.pointee.head.stack_hi, with: &marker)
+      return scan(from: start, of: g, with: &marker)
     }
     // In a handler of the program's, on the signal stack: the registers of what it has interrupted are there, too, and how
     // much of the goroutine's stack was in use is not known.
@@ -51,7 +53,22 @@ enum StackRoots {
       marker.markConservatively(from: max(sp - margin, signalStack), to: top)
       marker.markNumbers(from: max(sp - margin, signalStack), to: top)
     }
+    markNumbersOfHandlers(from: g.pointee.head.stack_lo, to: g.pointee.head.stack_hi, with: &marker)
     return scan(from: g.pointee.head.stack_lo, of: g, with: &marker)
+  }
+
+  /// A handler of the program's that was installed without SA_ONSTACK: it runs on the goroutine's own stack, and the
+  /// registers of what it has interrupted lie above what it returns to.
+  private static func markNumbersOfHandlers(from start: UInt, to end: UInt, with marker: inout Marker) {
+    let frame = apus_signal_return()
+    var place = start
+    while place < end {
+      if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == frame {
+        marker.markNumbers(from: place, to: end)
+        return
+      }
+      place &+= 8
+    }
   }
 
   private static func scan(from sp: UInt, of g: GRef, with marker: inout Marker) -> Int {

@@ -224,9 +224,14 @@ static _Bool may_stop(apus_sched_head *s, apus_m *m) {
                                    __atomic_load_n(&s->stopping, __ATOMIC_RELAXED) == 2);
 }
 
+static uintptr_t signal_return;
+
+uintptr_t apus_signal_return(void) { return __atomic_load_n(&signal_return, __ATOMIC_RELAXED); }
+
 static void on_preempt(int signal, siginfo_t *info, void *data) {
   (void)signal;
   int saved_errno = errno;
+  __atomic_store_n(&signal_return, (uintptr_t)__builtin_return_address(0), __ATOMIC_RELAXED);
   apus_attach_note(info);
   ucontext_t *context = data;
   apus_m *m = (apus_m *)apus_current_m();
