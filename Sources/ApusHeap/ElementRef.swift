@@ -40,9 +40,31 @@ extension ElementRef {
     }
   }
 
+  /// A property by its key path: `element[\.pair.count]` for one that lies in a property with links.
+  @_disfavoredOverload
+  @inlinable
+  public subscript<Value>(_ path: WritableKeyPath<Element, Value>) -> Value {
+    @inline(__always)
+    get { self[dynamicMember: path] }
+    @inline(__always)
+    nonmutating _modify { yield &self[dynamicMember: path] }
+  }
+
   /// A link.
   @inlinable
   public subscript<Target>(dynamicMember path: WritableKeyPath<Element, Link<Target>>) -> Ref<Target>? {
+    @_lifetime(copy self)
+    @inline(__always)
+    _read { yield self[path] }
+    @inline(__always)
+    nonmutating set { self[path] = newValue }
+  }
+
+  /// A link by its key path: `element[\.pair.left]` for one that lies in a property of the element.
+  ///
+  /// The path must lead to a stored property; others end the process.
+  @inlinable
+  public subscript<Target>(_ path: WritableKeyPath<Element, Link<Target>>) -> Ref<Target>? {
     @_lifetime(copy self)
     @inline(__always)
     _read { yield dependent(LinkPlace.load(address + LinkPlace.offset(of: path)), on: self) }
@@ -54,6 +76,16 @@ extension ElementRef {
   @inlinable
   public subscript<let count: Int, Target>(
     dynamicMember path: WritableKeyPath<Element, Links<count, Target>>
+  ) -> LinkList<Target> {
+    @_lifetime(copy self)
+    @inline(__always)
+    get { self[path] }
+  }
+
+  /// Several links, by their key path.
+  @inlinable
+  public subscript<let count: Int, Target>(
+    _ path: WritableKeyPath<Element, Links<count, Target>>
   ) -> LinkList<Target> {
     @_lifetime(copy self)
     @inline(__always)

@@ -57,6 +57,37 @@ extension ManagedHeapTests {
       #expect(seen)
     }
 
+    /// 20 bytes, which are no divisor of a piece's.
+    private struct Odd {
+      var first: UInt8 = 1
+      var pair = (Link<Node>(), 2 as UInt16, Link<Node>())
+      var last: UInt8 = 3
+    }
+
+    /// Arrays that are scanned in several pieces (`Marker.piece`), in which elements begin anywhere, and arrays that just are
+    /// or are not.
+    @Test(arguments: [1637, 1638, 1639, 20_000])
+    func structuresWithLinksInPieces(count: Int) {
+      let seen = withHeap { heap in
+        let array = heap.newArray(repeating: Odd(), count: count)
+        for index in array.indices {
+          let odd = array.element(index)
+          odd[\.pair.0] = heap.new(Node(value: index))
+          odd[\.pair.1] += 5
+          odd[\.pair.2] = heap.new(Node(value: -index))
+        }
+        ManagedHeap.collect()
+        for _ in 0..<2 * count { _ = heap.new(Node(value: 0)) }
+        for index in array.indices {
+          let odd = array.element(index)
+          if odd[\.pair.0]?.value != index || odd[\.pair.2]?.value != -index { return false }
+          if odd.first != 1 || odd[\.pair.1] != 7 || odd.last != 3 { return false }
+        }
+        return MemoryLayout<Odd>.stride == 20
+      }
+      #expect(seen)
+    }
+
     @Test func elementsThatAreCounted() {
       let before = Tracked.living
       onAnotherStack { heap in
