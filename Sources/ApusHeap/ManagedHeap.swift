@@ -15,7 +15,8 @@ public enum ManagedHeap {
   }
 
   /// By how many per cent the heap may grow after a collection before the next one ends (`GOGC`): 100 means twice what
-  /// lived. Below zero there are no collections but those that are asked for, or that `memoryLimit` asks for.
+  /// lived. Below zero there are no collections but those that are asked for, or that `memoryLimit` asks for, and where the
+  /// heap's 32 GiB are nearly full.
   public static var growthPercent: Int {
     get { HeapKnob.percent }
     set { HeapKnob.percent = newValue }
@@ -36,7 +37,7 @@ public enum ManagedHeap {
   public struct Statistics: Sendable {
     /// Bytes of objects: those that lived after the last collection, and those made since.
     public let objectBytes: Int
-    /// The size that the heap should have when the next collection ends; `Int.max` where nothing asks for one.
+    /// The size that the heap should have when the next collection ends; at most fifteen sixteenths of 32 GiB.
     public let goal: Int
     /// Bytes of blocks in use, with the gaps in them.
     public let usedBytes: Int

@@ -259,6 +259,54 @@ extension ManagedHeapTests {
     }
   }
 
+  /// An arena that has no more address space than it has made usable, where nothing asks for a collection before it is full.
+  @Suite struct ArenasEnd {
+    /// Runs `body` with the bytes that there are.
+    private static func inSmallArena(_ body: @escaping @Sendable (Int) -> Void) {
+      onAnotherStack { heap in _ = heap.new(Node(value: 1)) }
+      ManagedHeap.collect()
+      let percent = ManagedHeap.growthPercent
+      let limit = heap.pointee.arena.blockLimit
+      heap.pointee.arena.blockLimit = heap.pointee.arena.usableBlocks
+      ManagedHeap.growthPercent = -1
+      defer {
+        heap.pointee.arena.blockLimit = limit
+        ManagedHeap.growthPercent = percent
+        ManagedHeap.collect()
+      }
+      body(heap.pointee.arena.blockLimit * HeapGeometry.blockSize)
+    }
+
+    @Test func garbageGoesBeforeItIsFull() {
+      let before = ManagedHeap.statistics.collections
+      Self.inSmallArena { bytes in
+        onAnotherStack { heap in
+          for _ in 0..<((5 * bytes / 2) >> 17) { _ = heap.newArray(repeating: 1 as UInt8, count: 1 << 17) }
+        }
+      }
+      #expect(ManagedHeap.statistics.collections > before + 2)
+    }
+
+    /// Before the goal is reached: there are bytes enough, but in pieces, or the pacer was not asked.
+    @Test func whoFindsNoBlocksCollects() {
+      let isAutomatic = withUnsafePointer(to: Collector.collector.pointee.isAutomatic) { $0 }
+      isAutomatic.pointee.store(false, ordering: .sequentiallyConsistent)
+      defer { isAutomatic.pointee.store(true, ordering: .sequentiallyConsistent) }
+      let before = ManagedHeap.statistics.collections
+      Self.inSmallArena { bytes in
+        for _ in 0..<2 {
+          onAnotherStack { heap in _ = heap.newArray(repeating: 1 as UInt8, count: bytes / 10 * 7) }
+        }
+        // And in slots.
+        onAnotherStack { heap in
+          for _ in 0..<(bytes / 2 / 8000) { _ = heap.newArray(repeating: 1 as UInt8, count: 8000) }
+        }
+      }
+      // One before, one after, and at least one for each of the two.
+      #expect(ManagedHeap.statistics.collections >= before + 4)
+    }
+  }
+
   /// How fast the collector is to be.
   @Suite struct Pacing {
     @Test func whoAllocatesHelps() {
@@ -354,10 +402,23 @@ extension ManagedHeapTests {
       pacer.configure(percent: 50, limit: .max)
       #expect(pacer.goal.load(ordering: .relaxed) == 30 << 20)
       pacer.configure(percent: -1, limit: .max)
-      #expect(pacer.goal.load(ordering: .relaxed) == .max)
-      #expect(pacer.trigger.load(ordering: .relaxed) == .max)
+      #expect(pacer.goal.load(ordering: .relaxed) == Self.mostOfTheArena)
       pacer.configure(percent: Int(Int32.max), limit: .max)
-      #expect(pacer.goal.load(ordering: .relaxed) > 1 << 40)
+      #expect(pacer.goal.load(ordering: .relaxed) == Self.mostOfTheArena)
+    }
+
+    private static var mostOfTheArena: Int { heap.pointee.arena.blockLimit * HeapGeometry.blockSize / 16 * 15 }
+
+    @Test func theGoalIsInTheArena() {
+      var pacer = Pacer()
+      pacer.configure(percent: 100, limit: .max)
+      pacer.begin()
+      pacer.end(marked: 20 << 30, elapsed: 1_000_000, stacks: 0, now: 1_000_000)
+      #expect(pacer.goal.load(ordering: .relaxed) == Self.mostOfTheArena)
+      // Never below what lives.
+      pacer.begin()
+      pacer.end(marked: Self.mostOfTheArena, elapsed: 1_000_000, stacks: 0, now: 2_000_000)
+      #expect(pacer.goal.load(ordering: .relaxed) > Self.mostOfTheArena)
     }
 
     @Test func aLimitLowersTheGoal() {

@@ -12,7 +12,12 @@ public enum HeapAllocator {
     Collector.poll()
     m = acquireM()
     let layout = HeapTypes.layout(of: type, class: index, on: m)
-    return (m, refill(key, layout, on: m))
+    if let address = refill(key, layout, on: m) { return (m, address) }
+    releaseM(m)
+    collect(forWantOf: 1)
+    m = acquireM()
+    guard let address = refill(key, layout, on: m) else { outOfMemory(bytes: Int(layout.pointee.slotSize)) }
+    return (m, address)
   }
 
   /// Blocks of its own for a large object of `bytes`, as `slot` returns them.
@@ -20,10 +25,16 @@ public enum HeapAllocator {
     let count = (bytes + HeapGeometry.blockSize - 1) / HeapGeometry.blockSize
     if bytes < 0 || count > heap.pointee.arena.blockLimit { outOfMemory(bytes: bytes) }
     Collector.poll(owing: bytes)
-    let m = acquireM()
+    var m = acquireM()
     let layout = HeapTypes.layout(of: type, class: index, on: m)
-    Scavenger.makeRoom(for: count)
-    guard let first = PageHeap.allocate(count, on: m) else { outOfMemory(bytes: bytes) }
+    var blocks = takeFresh(count, on: m)
+    if blocks == nil {
+      releaseM(m)
+      collect(forWantOf: count)
+      m = acquireM()
+      blocks = takeFresh(count, on: m)
+    }
+    guard let first = blocks else { outOfMemory(bytes: bytes) }
     let size = UInt(bytes + 7) & ~7
     layout.adopt(first, blocks: count, bytes: size)
     let block = heap.pointee.arena.block(at: first)
@@ -73,12 +84,12 @@ public enum HeapAllocator {
     return entry.pointee.cursor
   }
 
-  /// Gives the cache another block, and takes its first slot.
-  private static func refill(_ key: UInt, _ layout: HeapLayoutRef, on m: MRef) -> UInt {
+  /// Gives the cache another block, and takes its first slot; nil when there is none.
+  private static func refill(_ key: UInt, _ layout: HeapLayoutRef, on m: MRef) -> UInt? {
     let entry = processor(m).pointee.heap.entry(key)
     if entry.pointee.key == key && entry.pointee.block != 0, let address = takeRun(of: entry, on: m) { return address }
     HeapCache.flush(entry, on: m)
-    let index = takeBlock(layout, on: m)
+    guard let index = takeBlock(layout, on: m) else { return nil }
     let bytes = Int(heap.pointee.arena.block(at: index).pointee.freeSlots) * Int(layout.pointee.slotSize)
     Pacer.charge(bytes)
     if Trace.isOn { Trace.heapSize(on: m) }
@@ -90,8 +101,9 @@ public enum HeapAllocator {
     return address
   }
 
-  /// A block with at least one free slot: one that is partly used, one that has to be swept, or a fresh one.
-  private static func takeBlock(_ layout: HeapLayoutRef, on m: MRef) -> Int {
+  /// A block with at least one free slot: one that is partly used, one that has to be swept, or a fresh one; nil when there
+  /// is none.
+  private static func takeBlock(_ layout: HeapLayoutRef, on m: MRef) -> Int? {
     layout.pointee.lock.lock(m)
     let partial = layout.pointee.partial.pop()
     layout.pointee.lock.unlock(m)
@@ -99,8 +111,7 @@ public enum HeapAllocator {
     let swept = takeSweptBlock(layout, on: m)
     if Trace.isOn { Trace.endSweep(on: m) }
     if let swept { return swept }
-    Scavenger.makeRoom(for: 1)
-    guard let index = PageHeap.allocate(1, on: m) else { outOfMemory(bytes: Int(layout.pointee.slotSize)) }
+    guard let index = takeFresh(1, on: m) else { return nil }
     layout.adopt(index, blocks: 1, bytes: 0)
     return index
   }
@@ -112,6 +123,20 @@ public enum HeapAllocator {
       if let index = swept { return index }
     }
     return nil
+  }
+
+  private static func takeFresh(_ count: Int, on m: MRef) -> Int? {
+    Scavenger.makeRoom(for: count)
+    return PageHeap.allocate(count, on: m)
+  }
+
+  /// There are no `count` neighbouring blocks any more. Where that is for want of arena, and not of the system's memory,
+  /// there may be garbage left: the pacer looks at bytes, which may be in pieces. The caller is in no section.
+  private static func collect(forWantOf count: Int) {
+    if PageHeap.hasArena(for: count, on: currentM()) { return }
+    LockedThread.lockCurrent()
+    Collector.collect()
+    LockedThread.unlockCurrent()
   }
 
   private static func outOfMemory(bytes: Int) -> Never {

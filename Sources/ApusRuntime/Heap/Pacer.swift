@@ -153,13 +153,25 @@ public struct Pacer: ~Copyable {
     }
     goalIsLimits = false
     if limit != Int.max {
-      // A little below, since blocks fill up unevenly. Never below what lives: the collector would run without a pause.
-      let allowed = limit - overhead - limit / 16
+      // A little below, since blocks fill up unevenly.
+      let allowed = Self.withoutNewTables(limit - overhead - limit / 16)
       goalIsLimits = allowed < goal
-      goal = max(min(goal, allowed), lastMarked + max(lastMarked / 16, 256 << 10))
+      goal = min(goal, allowed)
     }
+    // Garbage goes before the arena is full, also with `GOGC=off`.
+    let arena = heap.pointee.arena.blockLimit * HeapGeometry.blockSize
+    goal = min(goal, arena - arena / 16)
+    // Never below what lives: the collector would run without a pause.
+    goal = max(goal, lastMarked + max(lastMarked / 16, 256 << 10))
     self.goal.store(goal, ordering: .relaxed)
-    trigger.store(goal == Int.max ? Int.max : triggerPoint(goal), ordering: .relaxed)
+    trigger.store(triggerPoint(goal), ordering: .relaxed)
+  }
+
+  /// How many of `bytes` can be objects: the first use of a part of the arena costs memory for its tables, too.
+  private static func withoutNewTables(_ bytes: Int) -> Int {
+    let used = Int(PageHeap.frontier)
+    if bytes <= used { return bytes }
+    return used + (bytes - used) / (HeapGeometry.blockSize + Arena.tableBytesPerBlock) * HeapGeometry.blockSize
   }
 
   private func triggerPoint(_ goal: Int) -> Int {

@@ -56,6 +56,13 @@ struct PageHeap: ~Copyable {
     return pages.pointee.take(count)
   }
 
+  /// Whether there are `count` blocks in the arena that were never given out.
+  static func hasArena(for count: Int, on m: MRef) -> Bool {
+    pages.pointee.lock.lock(m)
+    defer { pages.pointee.lock.unlock(m) }
+    return max(pages.pointee.frontier, firstBlock) + count <= heap.pointee.arena.blockLimit
+  }
+
   /// Gives `count` blocks back.
   static func free(_ index: Int, _ count: Int, on m: MRef) {
     pages.pointee.lock.lock(m)
