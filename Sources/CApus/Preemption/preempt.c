@@ -231,7 +231,9 @@ uintptr_t apus_signal_return(void) { return __atomic_load_n(&signal_return, __AT
 static void on_preempt(int signal, siginfo_t *info, void *data) {
   (void)signal;
   int saved_errno = errno;
-  __atomic_store_n(&signal_return, (uintptr_t)__builtin_return_address(0), __ATOMIC_RELAXED);
+  // The same each time: not a line of the cache that all threads write.
+  uintptr_t returns_to = (uintptr_t)__builtin_return_address(0);
+  if (apus_signal_return() != returns_to) __atomic_store_n(&signal_return, returns_to, __ATOMIC_RELAXED);
   apus_attach_note(info);
   ucontext_t *context = data;
   apus_m *m = (apus_m *)apus_current_m();
