@@ -37,7 +37,8 @@ public enum ManagedHeap {
   public struct Statistics: Sendable {
     /// Bytes of objects: those that lived after the last collection, and those made since.
     public let objectBytes: Int
-    /// The size that the heap should have when the next collection ends; at most fifteen sixteenths of 32 GiB.
+    /// The size that the heap should have when the next collection ends; at most fifteen sixteenths of
+    /// 32 GiB, unless more lives.
     public let goal: Int
     /// Bytes of blocks in use, with the gaps in them.
     public let usedBytes: Int

@@ -1,10 +1,9 @@
 import Apus
-import ApusHeap
-import CApus
 import Testing
 
 import struct Synchronization.Atomic
 
+@testable import ApusHeap
 @testable import ApusRuntime
 
 extension ManagedHeapTests {
@@ -220,93 +219,6 @@ extension ManagedHeapTests {
     }
   }
 
-  /// Where objects lie.
-  @Suite struct Placement {
-    /// The units of the arena have numbers from 0, which is nil, up to the largest that a link can hold.
-    @Test func linksReachTheWholeArena() {
-      let arena = heap.pointee.arena
-      let end = arena.address(ofBlock: arena.blockLimit)
-      #expect(end - arena.base <= UInt(HeapGeometry.granule) << 32)
-      #expect(MemoryLayout<Link<Node>>.size == 4 && MemoryLayout<Links<5, Node>>.size == 20)
-      var link: (UInt32, UInt32) = (0, 4711)
-      for address in [arena.base + 8, arena.base + 1 << 31, end - 8] {
-        apus_store_link(&link.0, address)
-        #expect(link.0 == UInt32((address - arena.base) / 8))
-        #expect(apus_load_link(&link.0) == address)
-      }
-      apus_clear_link(&link.0)
-      #expect(link == (0, 4711))
-      #expect(apus_load_link(&link.0) == 0)
-    }
-
-    @Test func theArenasAddressIsNoObjects() {
-      // An address that the collector's own functions leave on stacks.
-      onAnotherStack { heap in _ = heap.new(Node(value: 1)) }
-      var taken: [Int] = []
-      while heap.pointee.pages.freeCount.load(ordering: .relaxed) > 0 {
-        let m = acquireM()
-        let index = PageHeap.allocate(1, on: m)
-        releaseM(m)
-        taken.append(index!)
-      }
-      #expect(!taken.contains(0))
-      #expect(heap.pointee.arena.block(at: 0).pointee.state == .free)
-      for index in taken {
-        let m = acquireM()
-        PageHeap.free(index, 1, on: m)
-        releaseM(m)
-      }
-    }
-  }
-
-  /// An arena that has no more address space than it has made usable, where nothing asks for a collection before it is full.
-  @Suite struct ArenasEnd {
-    /// Runs `body` with the bytes that there are.
-    private static func inSmallArena(_ body: @escaping @Sendable (Int) -> Void) {
-      onAnotherStack { heap in _ = heap.new(Node(value: 1)) }
-      ManagedHeap.collect()
-      let percent = ManagedHeap.growthPercent
-      let limit = heap.pointee.arena.blockLimit
-      heap.pointee.arena.blockLimit = heap.pointee.arena.usableBlocks
-      ManagedHeap.growthPercent = -1
-      defer {
-        heap.pointee.arena.blockLimit = limit
-        ManagedHeap.growthPercent = percent
-        ManagedHeap.collect()
-      }
-      body(heap.pointee.arena.blockLimit * HeapGeometry.blockSize)
-    }
-
-    @Test func garbageGoesBeforeItIsFull() {
-      let before = ManagedHeap.statistics.collections
-      Self.inSmallArena { bytes in
-        onAnotherStack { heap in
-          for _ in 0..<((5 * bytes / 2) >> 17) { _ = heap.newArray(repeating: 1 as UInt8, count: 1 << 17) }
-        }
-      }
-      #expect(ManagedHeap.statistics.collections > before + 2)
-    }
-
-    /// Before the goal is reached: there are bytes enough, but in pieces, or the pacer was not asked.
-    @Test func whoFindsNoBlocksCollects() {
-      let isAutomatic = withUnsafePointer(to: Collector.collector.pointee.isAutomatic) { $0 }
-      isAutomatic.pointee.store(false, ordering: .sequentiallyConsistent)
-      defer { isAutomatic.pointee.store(true, ordering: .sequentiallyConsistent) }
-      let before = ManagedHeap.statistics.collections
-      Self.inSmallArena { bytes in
-        for _ in 0..<2 {
-          onAnotherStack { heap in _ = heap.newArray(repeating: 1 as UInt8, count: bytes / 10 * 7) }
-        }
-        // And in slots.
-        onAnotherStack { heap in
-          for _ in 0..<(bytes / 2 / 8000) { _ = heap.newArray(repeating: 1 as UInt8, count: 8000) }
-        }
-      }
-      // One before, one after, and at least one for each of the two.
-      #expect(ManagedHeap.statistics.collections >= before + 4)
-    }
-  }
-
   /// How fast the collector is to be.
   @Suite struct Pacing {
     @Test func whoAllocatesHelps() {
@@ -408,6 +320,14 @@ extension ManagedHeapTests {
     }
 
     private static var mostOfTheArena: Int { heap.pointee.arena.blockLimit * HeapGeometry.blockSize / 16 * 15 }
+
+    @Test func smallPercentagesAreKept() {
+      var pacer = Pacer()
+      pacer.configure(percent: 2, limit: .max)
+      pacer.begin()
+      pacer.end(marked: 100 << 20, elapsed: 1_000_000, stacks: 0, now: 1_000_000)
+      #expect(pacer.goal.load(ordering: .relaxed) == 102 << 20)
+    }
 
     @Test func theGoalIsInTheArena() {
       var pacer = Pacer()

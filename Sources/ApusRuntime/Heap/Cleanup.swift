@@ -17,6 +17,9 @@ struct Cleanup: ~Copyable {
   /// Where the goroutine waits.
   private let work = SemaphoreRoot(0)
   private var isWaiting = false
+  /// The goroutine, once it runs. And the objects that it has destroyed.
+  private var goroutine: GRef?
+  private let destroyed = Atomic<Int>(0)
   /// A block came, and nobody has told the goroutine.
   private let needsWake = Atomic<Bool>(false)
 
@@ -89,8 +92,35 @@ struct Cleanup: ~Copyable {
     blocks.each(body)
   }
 
+  /// Waits until the goroutine has nothing to do: while it comes forward, since a `deinit` may wait for the caller. On the
+  /// goroutine itself it does nothing.
+  static func finish() {
+    wake()
+    var (last, since) = (-1, Clock.nanotime())
+    while true {
+      let m = currentM()
+      cleanup.pointee.lock.lock(m)
+      let isDone =
+        cleanup.pointee.blocks.isEmpty && cleanup.pointee.current == 0 || cleanup.pointee.goroutine == m.currentG
+      cleanup.pointee.lock.unlock(m)
+      if isDone { return }
+      let (now, destroyed) = (Clock.nanotime(), cleanup.pointee.destroyed.load(ordering: .relaxed))
+      if destroyed != last { (last, since) = (destroyed, now) }
+      if now - since > longestStandstill { return }
+      Timers.sleep(until: now + 50_000)
+    }
+  }
+
+  /// Nanoseconds for which `finish` waits for one object.
+  private static var longestStandstill: Int64 { 100_000_000 }
+
   /// The goroutine.
   private static func run() {
+    let m = acquireM()
+    cleanup.pointee.lock.lock(m)
+    cleanup.pointee.goroutine = m.currentG
+    cleanup.pointee.lock.unlock(m)
+    releaseM(m)
     while true {
       guard let index = take() else {
         cleanup.pointee.work.acquire(1, .cleanupWait)
@@ -131,6 +161,7 @@ struct Cleanup: ~Copyable {
     cleanup.pointee.lock.lock(m)
     _ = apus_bits_and(heap.pointee.arena.allocatedWords(ofBlock: index) + word, ~bit)
     _ = apus_bits_and(heap.pointee.arena.deadWords(ofBlock: index) + word, ~bit)
+    cleanup.pointee.destroyed.wrappingAdd(1, ordering: .relaxed)
     cleanup.pointee.lock.unlock(m)
   }
 

@@ -6,18 +6,18 @@ public enum HeapAllocator {
   /// A slot for an object of `type` at the size class `index`, by the key under which the caches have it. Inside a section
   /// of the M that is returned: the caller initialises the object and then releases the M. Until then nobody looks at it.
   public static func slot(of type: HeapTypeRef, key: UInt, class index: Int) -> (m: MRef, address: UInt) {
-    var m = acquireM()
+    let m = acquireM()
     if let address = takeFromNextRun(key, on: m) { return (m, address) }
     releaseM(m)
     Collector.poll()
-    m = acquireM()
-    let layout = HeapTypes.layout(of: type, class: index, on: m)
-    if let address = refill(key, layout, on: m) { return (m, address) }
-    releaseM(m)
-    collect(forWantOf: 1)
-    m = acquireM()
-    guard let address = refill(key, layout, on: m) else { outOfMemory(bytes: Int(layout.pointee.slotSize)) }
-    return (m, address)
+    var shortage = HeapShortage(of: 1)
+    while true {
+      let m = acquireM()
+      let layout = HeapTypes.layout(of: type, class: index, on: m)
+      if let address = refill(key, layout, on: m) { return (m, address) }
+      releaseM(m)
+      if !shortage.relieve() { outOfMemory(bytes: Int(layout.pointee.slotSize)) }
+    }
   }
 
   /// Blocks of its own for a large object of `bytes`, as `slot` returns them.
@@ -25,16 +25,22 @@ public enum HeapAllocator {
     let count = (bytes + HeapGeometry.blockSize - 1) / HeapGeometry.blockSize
     if bytes < 0 || count > heap.pointee.arena.blockLimit { outOfMemory(bytes: bytes) }
     Collector.poll(owing: bytes)
-    var m = acquireM()
-    let layout = HeapTypes.layout(of: type, class: index, on: m)
-    var blocks = takeFresh(count, on: m)
-    if blocks == nil {
+    var shortage = HeapShortage(of: count)
+    while true {
+      let m = acquireM()
+      if let first = takeFresh(count, on: m) {
+        let layout = HeapTypes.layout(of: type, class: index, on: m)
+        return (m, makeLarge(first, count, bytes, layout, on: m))
+      }
       releaseM(m)
-      collect(forWantOf: count)
-      m = acquireM()
-      blocks = takeFresh(count, on: m)
+      if !shortage.relieve() { outOfMemory(bytes: bytes) }
     }
-    guard let first = blocks else { outOfMemory(bytes: bytes) }
+  }
+
+  /// The address of a large object of `bytes` in the `count` blocks from `first` on.
+  private static func makeLarge(
+    _ first: Int, _ count: Int, _ bytes: Int, _ layout: HeapLayoutRef, on m: MRef
+  ) -> UInt {
     let size = UInt(bytes + 7) & ~7
     layout.adopt(first, blocks: count, bytes: size)
     let block = heap.pointee.arena.block(at: first)
@@ -52,7 +58,7 @@ public enum HeapAllocator {
     layout.pointee.lock.lock(m)
     layout.pointee.full.push(first)
     layout.pointee.lock.unlock(m)
-    return (m, address)
+    return address
   }
 
   private static func processor(_ m: MRef) -> PRef {
@@ -128,15 +134,6 @@ public enum HeapAllocator {
   private static func takeFresh(_ count: Int, on m: MRef) -> Int? {
     Scavenger.makeRoom(for: count)
     return PageHeap.allocate(count, on: m)
-  }
-
-  /// There are no `count` neighbouring blocks any more. Where that is for want of arena, and not of the system's memory,
-  /// there may be garbage left: the pacer looks at bytes, which may be in pieces. The caller is in no section.
-  private static func collect(forWantOf count: Int) {
-    if PageHeap.hasArena(for: count, on: currentM()) { return }
-    LockedThread.lockCurrent()
-    Collector.collect()
-    LockedThread.unlockCurrent()
   }
 
   private static func outOfMemory(bytes: Int) -> Never {

@@ -4,7 +4,7 @@ import Synchronization
 /// When a collection begins, and how much marking it asks of those who allocate (Go's `gcController`).
 ///
 /// The *goal* is the size at which the heap should be when the collection ends: what lived after the last one and GOGC
-/// per cent more, or what GOMEMLIMIT leaves, if that is less. The *trigger* lies before it by what the program is
+/// per cent more, or what GOMEMLIMIT or the arena leaves, if that is less. The *trigger* lies before it by what the program is
 /// expected to allocate while the collector marks with a quarter of the processors. Should that not be enough, the
 /// allocating goroutines help: `assistRatio` is the bytes to be marked for each byte allocated, so that the marking is
 /// done when the goal is reached.
@@ -151,18 +151,18 @@ public struct Pacer: ~Copyable {
       if goal < lastMarked { goal = Int.max }
       goal = max(goal, Self.smallestGoal.multipliedReportingOverflow(by: percent).partialValue / 100)
     }
+    // Garbage goes before the arena is full, also with `GOGC=off`.
+    let arena = heap.pointee.arena.blockLimit * HeapGeometry.blockSize
+    var most = arena - arena / 16
     goalIsLimits = false
     if limit != Int.max {
       // A little below, since blocks fill up unevenly.
       let allowed = Self.withoutNewTables(limit - overhead - limit / 16)
-      goalIsLimits = allowed < goal
-      goal = min(goal, allowed)
+      goalIsLimits = allowed < min(goal, most)
+      most = min(most, allowed)
     }
-    // Garbage goes before the arena is full, also with `GOGC=off`.
-    let arena = heap.pointee.arena.blockLimit * HeapGeometry.blockSize
-    goal = min(goal, arena - arena / 16)
     // Never below what lives: the collector would run without a pause.
-    goal = max(goal, lastMarked + max(lastMarked / 16, 256 << 10))
+    goal = min(goal, max(most, lastMarked + max(lastMarked / 16, 256 << 10)))
     self.goal.store(goal, ordering: .relaxed)
     trigger.store(triggerPoint(goal), ordering: .relaxed)
   }

@@ -17,6 +17,9 @@ struct PageHeap: ~Copyable {
   let freeCount = Atomic<Int>(0)
   let releasedCount = Atomic<Int>(0)
   let frontierCount = Atomic<Int>(0)
+  /// Pieces whose memory is being given back, which are in no map meanwhile; and how many have come back.
+  let releasing = Atomic<Int>(0)
+  let releases = Atomic<Int>(0)
 
   init() {}
 
@@ -183,6 +186,7 @@ extension PageHeap {
       }
       let count = last - first + 1
       pages.pointee.setBits(free, first, count, to: false)
+      pages.pointee.releasing.wrappingAdd(1, ordering: .relaxed)
       pages.pointee.freeCount.store(
         pages.pointee.freeCount.load(ordering: .relaxed) - count, ordering: .relaxed)
       return (first, count)
@@ -194,8 +198,13 @@ extension PageHeap {
   static func returnReleased(_ index: Int, _ count: Int, on m: MRef) {
     pages.pointee.lock.lock(m)
     pages.pointee.put(index, count, released: true)
+    pages.pointee.releasing.wrappingSubtract(1, ordering: .relaxed)
+    pages.pointee.releases.wrappingAdd(1, ordering: .relaxed)
     pages.pointee.lock.unlock(m)
   }
+
+  static var isReleasing: Bool { pages.pointee.releasing.load(ordering: .relaxed) > 0 }
+  static var releases: Int { pages.pointee.releases.load(ordering: .relaxed) }
 
   private static func isSet(_ map: UnsafeMutablePointer<UInt64>, _ index: Int) -> Bool {
     map[index / 64] & (1 << UInt64(index % 64)) != 0

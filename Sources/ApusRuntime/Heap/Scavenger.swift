@@ -25,7 +25,6 @@ struct Scavenger: ~Copyable {
   private static var retained: Int {
     let goal = heap.pointee.pacer.goal.load(ordering: .relaxed)
     let limit = heap.pointee.pacer.limit.load(ordering: .relaxed)
-    if goal == Int.max && limit == Int.max { return Int.max }
     let kept = min(goal, limit)
     return (kept / HeapGeometry.blockSize).addingReportingOverflow(kept / HeapGeometry.blockSize / 10).partialValue + 1
   }

@@ -42,7 +42,7 @@ enum StackRoots {
     let sp = m.pointee.head.stopped_sp & ~7
     if sp > g.pointee.head.stack_lo && sp <= g.pointee.head.stack_hi {
       let start = max(sp - margin, g.pointee.head.stack_lo)
-      markNumbersOfHandlers(from: start, to: g.pointee.head.stack_hi, with: &marker)
+      markNumbersOfHandlers(from: start, to: g.pointee.head.stack_hi, of: m, with: &marker)
       return scan(from: start, of: g, with: &marker)
     }
     // In a handler of the program's, on the signal stack: the registers of what it has interrupted are there, too, and how
@@ -53,15 +53,28 @@ enum StackRoots {
       marker.markConservatively(from: max(sp - margin, signalStack), to: top)
       marker.markNumbers(from: max(sp - margin, signalStack), to: top)
     }
-    markNumbersOfHandlers(from: g.pointee.head.stack_lo, to: g.pointee.head.stack_hi, with: &marker)
+    markNumbersOfHandlers(from: g.pointee.head.stack_lo, to: g.pointee.head.stack_hi, of: m, with: &marker)
     return scan(from: g.pointee.head.stack_lo, of: g, with: &marker)
   }
 
   /// A handler of the program's that was installed without SA_ONSTACK: it runs on the goroutine's own stack, and the
-  /// registers of what it has interrupted lie above what it returns to.
-  private static func markNumbersOfHandlers(from start: UInt, to end: UInt, with marker: inout Marker) {
+  /// registers of what it has interrupted lie above the word that says where it returns to. On aarch64 that may be in a
+  /// register only.
+  private static func markNumbersOfHandlers(
+    from start: UInt, to end: UInt, of m: MRef, with marker: inout Marker
+  ) {
     let frame = apus_signal_return()
-    var place = start
+    if frame == 0 { return }
+    var (place, registers): (UInt, UInt) = (0, 0)
+    apus_context_registers(m.pointee.head.stopped_context, &place, &registers)
+    while place < registers {
+      if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == frame {
+        marker.markNumbers(from: start, to: end)
+        return
+      }
+      place &+= 8
+    }
+    place = start
     while place < end {
       if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == frame {
         marker.markNumbers(from: place, to: end)

@@ -47,7 +47,7 @@ void apus_context_extent(const void *context, uintptr_t *start, uintptr_t *end);
 /// And the general registers among them.
 void apus_context_registers(const void *context, uintptr_t *start, uintptr_t *end);
 /// Where libc's handlers return to: the word with which a signal's frame on a stack begins (x86-64), or that its handler
-/// saves below it (aarch64). 0 before the first signal that stops a thread.
+/// has in a register or saves below it (aarch64). 0 before the first signal that stops a thread.
 uintptr_t apus_signal_return(void);
 
 /// The futex of an M: sleeps until `apus_m_wake`, once a wake-up.
