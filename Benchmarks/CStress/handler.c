@@ -19,8 +19,6 @@ static void stay(int signal) {
 #endif
 }
 
-int stress_thread(void) { return (int)syscall(SYS_gettid); }
-
 void stress_interrupt(int thread, int stack) {
   struct sigaction action;
   memset(&action, 0, sizeof action);

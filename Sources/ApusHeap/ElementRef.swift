@@ -13,15 +13,22 @@ public struct ElementRef<Element>: ~Escapable {
 }
 
 extension ElementRef {
+  /// The element as if it were an object: `Ref` says how its properties are read and written. Never for others, who could
+  /// store it in a link.
+  @usableFromInline
+  var object: Ref<Element> {
+    @_lifetime(copy self)
+    @inlinable
+    @inline(__always)
+    get { dependent(Ref(address), on: self) }
+  }
+
   /// A property that is not a link.
   @_disfavoredOverload
   @inlinable
   public subscript<Value>(dynamicMember path: KeyPath<Element, Value>) -> Value {
     @inline(__always)
-    get {
-      LinkFree.check(Value.self)
-      return address.assumingMemoryBound(to: Element.self).pointee[keyPath: path]
-    }
+    get { object[dynamicMember: path] }
   }
 
   /// A property that is not a link.
@@ -29,15 +36,9 @@ extension ElementRef {
   @inlinable
   public subscript<Value>(dynamicMember path: WritableKeyPath<Element, Value>) -> Value {
     @inline(__always)
-    get {
-      LinkFree.check(Value.self)
-      return address.assumingMemoryBound(to: Element.self).pointee[keyPath: path]
-    }
+    get { object[dynamicMember: path] }
     @inline(__always)
-    nonmutating _modify {
-      LinkFree.check(Value.self)
-      yield &address.assumingMemoryBound(to: Element.self).pointee[keyPath: path]
-    }
+    nonmutating _modify { yield &object[dynamicMember: path] }
   }
 
   /// A property by its key path: `element[\.pair.count]` for one that lies in a property with links.
@@ -45,9 +46,9 @@ extension ElementRef {
   @inlinable
   public subscript<Value>(_ path: WritableKeyPath<Element, Value>) -> Value {
     @inline(__always)
-    get { self[dynamicMember: path] }
+    get { object[path] }
     @inline(__always)
-    nonmutating _modify { yield &self[dynamicMember: path] }
+    nonmutating _modify { yield &object[path] }
   }
 
   /// A link.
@@ -55,9 +56,9 @@ extension ElementRef {
   public subscript<Target>(dynamicMember path: WritableKeyPath<Element, Link<Target>>) -> Ref<Target>? {
     @_lifetime(copy self)
     @inline(__always)
-    _read { yield self[path] }
+    _read { yield object[path] }
     @inline(__always)
-    nonmutating set { self[path] = newValue }
+    nonmutating set { object[path] = newValue }
   }
 
   /// A link by its key path: `element[\.pair.left]` for one that lies in a property of the element.
@@ -67,9 +68,9 @@ extension ElementRef {
   public subscript<Target>(_ path: WritableKeyPath<Element, Link<Target>>) -> Ref<Target>? {
     @_lifetime(copy self)
     @inline(__always)
-    _read { yield dependent(LinkPlace.load(address + LinkPlace.offset(of: path)), on: self) }
+    _read { yield object[path] }
     @inline(__always)
-    nonmutating set { LinkPlace.store(newValue, at: address + LinkPlace.offset(of: path)) }
+    nonmutating set { object[path] = newValue }
   }
 
   /// Several links.
@@ -79,7 +80,7 @@ extension ElementRef {
   ) -> LinkList<Target> {
     @_lifetime(copy self)
     @inline(__always)
-    get { self[path] }
+    get { object[path] }
   }
 
   /// Several links, by their key path.
@@ -89,6 +90,6 @@ extension ElementRef {
   ) -> LinkList<Target> {
     @_lifetime(copy self)
     @inline(__always)
-    get { dependent(LinkList(first: address + LinkPlace.offset(of: path), count: count), on: self) }
+    get { object[path] }
   }
 }

@@ -124,12 +124,15 @@ extension ManagedHeapTests {
 
     /// What has died has to be destroyed first.
     @Test func whoFindsNoBlocksWaitsForTheCleanup() {
+      let before = ManagedHeap.statistics.collections
       Self.inSmallArena { bytes in
         for _ in 0..<4 {
           onAnotherStack { heap in _ = heap.newArray(repeating: nil as Tracked?, count: bytes / 10 * 7 / 8) }
         }
         #expect(heap.pointee.arena.blockLimit == heap.pointee.arena.usableBlocks)
       }
+      // One before, one after, and one before each but the first.
+      #expect(ManagedHeap.statistics.collections >= before + 5)
     }
 
     @Test func whoFindsNoBlocksWaitsForTheScavenger() {

@@ -66,7 +66,7 @@ extension ManagedHeapTests {
         withHeap { heap in
           let hidden = hiding.makeHidden(heap, asNumber: asNumber)
           stress_wipe_stack()
-          hiding.thread = stress_thread()
+          hiding.thread = CInt(apus_gettid())
           if isTold { Syscall.enter() }
           let same = stress_hold(hidden, CInt(place), hiding.holds, hiding.ends, output)
           if isTold { Syscall.exit() }

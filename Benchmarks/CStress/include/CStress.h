@@ -80,9 +80,6 @@ static inline __attribute__((always_inline)) uint64_t stress_hidden(uint64_t wor
 /// `*ends` is set (or reads a byte from `file`), and returns the hidden word again. 0 where the machine has no such place.
 uint64_t stress_hold(uint64_t hidden, int place, int *holds, const int *ends, int file);
 
-/// The calling thread's number.
-int stress_thread(void);
-
 /// Has a handler of a signal run on the thread of that number, on the stack that it is on or on its signal stack, until
 /// `stress_resume`. It uses all registers that it is free to use, and one that it has to save. Whether it has begun, says
 /// `stress_is_interrupted`.

@@ -29,7 +29,7 @@ struct Cleanup: ~Copyable {
     withUnsafeMutablePointer(to: &heap.pointee.cleanup) { $0 }
   }
 
-  /// The blocks that are here. The world stands still.
+  /// The blocks that are here. Under lock, or while the world stands still.
   static var blockCount: Int { cleanup.pointee.blocks.count + (cleanup.pointee.current != 0 ? 1 : 0) }
 
   /// The block was swept: takes it if it has dead objects, or is here already. Otherwise it counts the free slots, false.
@@ -100,8 +100,7 @@ struct Cleanup: ~Copyable {
     while true {
       let m = currentM()
       cleanup.pointee.lock.lock(m)
-      let isDone =
-        cleanup.pointee.blocks.isEmpty && cleanup.pointee.current == 0 || cleanup.pointee.goroutine == m.currentG
+      let isDone = blockCount == 0 || cleanup.pointee.goroutine == m.currentG
       cleanup.pointee.lock.unlock(m)
       if isDone { return }
       let (now, destroyed) = (Clock.nanotime(), cleanup.pointee.destroyed.load(ordering: .relaxed))
@@ -116,11 +115,10 @@ struct Cleanup: ~Copyable {
 
   /// The goroutine.
   private static func run() {
-    let m = acquireM()
+    let m = currentM()
     cleanup.pointee.lock.lock(m)
     cleanup.pointee.goroutine = m.currentG
     cleanup.pointee.lock.unlock(m)
-    releaseM(m)
     while true {
       guard let index = take() else {
         cleanup.pointee.work.acquire(1, .cleanupWait)

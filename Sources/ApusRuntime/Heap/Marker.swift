@@ -18,8 +18,8 @@ struct Marker {
   private var buffer: MarkBufferRef
   private(set) var markedBytes = 0
   /// What this `drain` has done besides, in bytes' worth: it may have found nothing to mark, and takes its time. 8 for each
-  /// entry of a buffer that was looked at, and each place up to the last link of an object that was marked before and is scanned; an array's bytes;
-  /// a slab of roots.
+  /// entry of a buffer that was looked at, and for each place up to the last link of an object that was marked before and
+  /// is scanned; an array's bytes; a slab of roots.
   private var otherWork = 0
 
   /// How much of a large array is scanned in one piece: others can take the next ones, and a section stays short.

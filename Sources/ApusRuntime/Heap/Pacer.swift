@@ -4,8 +4,8 @@ import Synchronization
 /// When a collection begins, and how much marking it asks of those who allocate (Go's `gcController`).
 ///
 /// The *goal* is the size at which the heap should be when the collection ends: what lived after the last one and GOGC
-/// per cent more, or what GOMEMLIMIT or the arena leaves, if that is less. The *trigger* lies before it by what the program is
-/// expected to allocate while the collector marks with a quarter of the processors. Should that not be enough, the
+/// per cent more, or what GOMEMLIMIT or the arena leaves, if that is less. The *trigger* lies before it by what the program
+/// is expected to allocate while the collector marks with a quarter of the processors. Should that not be enough, the
 /// allocating goroutines help: `assistRatio` is the bytes to be marked for each byte allocated, so that the marking is
 /// done when the goal is reached.
 public struct Pacer: ~Copyable {

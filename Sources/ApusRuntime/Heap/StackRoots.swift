@@ -50,8 +50,9 @@ enum StackRoots {
     let signalStack = m.pointee.head.signal_stack
     let top = signalStack + m.pointee.head.signal_stack_size
     if sp >= signalStack && sp < top {
-      marker.markConservatively(from: max(sp - margin, signalStack), to: top)
-      marker.markNumbers(from: max(sp - margin, signalStack), to: top)
+      let start = max(sp - margin, signalStack)
+      marker.markConservatively(from: start, to: top)
+      marker.markNumbers(from: start, to: top)
     }
     markNumbersOfHandlers(from: g.pointee.head.stack_lo, to: g.pointee.head.stack_hi, of: m, with: &marker)
     return scan(from: g.pointee.head.stack_lo, of: g, with: &marker)
@@ -65,23 +66,23 @@ enum StackRoots {
   ) {
     let frame = apus_signal_return()
     if frame == 0 { return }
-    var (place, registers): (UInt, UInt) = (0, 0)
-    apus_context_registers(m.pointee.head.stopped_context, &place, &registers)
-    while place < registers {
-      if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == frame {
-        marker.markNumbers(from: start, to: end)
-        return
-      }
-      place &+= 8
+    var (registers, registersEnd): (UInt, UInt) = (0, 0)
+    apus_context_registers(m.pointee.head.stopped_context, &registers, &registersEnd)
+    if find(frame, from: registers, to: registersEnd) != nil {
+      marker.markNumbers(from: start, to: end)
+    } else if let place = find(frame, from: start, to: end) {
+      marker.markNumbers(from: place, to: end)
     }
-    place = start
+  }
+
+  /// Where `word` lies first in [start, end), which are aligned.
+  private static func find(_ word: UInt, from start: UInt, to end: UInt) -> UInt? {
+    var place = start
     while place < end {
-      if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == frame {
-        marker.markNumbers(from: place, to: end)
-        return
-      }
+      if UnsafePointer<UInt>(bitPattern: place).unsafelyUnwrapped.pointee == word { return place }
       place &+= 8
     }
+    return nil
   }
 
   private static func scan(from sp: UInt, of g: GRef, with marker: inout Marker) -> Int {
