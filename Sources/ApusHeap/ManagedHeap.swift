@@ -8,8 +8,8 @@ public enum ManagedHeap {
     if HeapScopes.isPossible { HeapKnob.collect() } else { OtherThread.run { HeapKnob.collect() } }
   }
 
-  /// Collects, and gives all memory of the heap that is free to the system at once (Go's `FreeOSMemory`). In the
-  /// background that happens by itself, with less effort.
+  /// Collects, and gives all memory of the heap that is free to the system at once, with that of the stacks of goroutines
+  /// that have ended (Go's `FreeOSMemory`). In the background that happens by itself, with less effort.
   public static func releaseMemory() {
     if HeapScopes.isPossible { HeapKnob.releaseMemory() } else { OtherThread.run { HeapKnob.releaseMemory() } }
   }

@@ -40,6 +40,33 @@ import Testing
     never.close()
   }
 
+  /// A crowd leaves stacks with memory, which do not stay.
+  @Test func stacksOfThoseThatEndedAreCounted() async {
+    await #expect(processExitsWith: .success) {
+      Runtime.maxProcs = 2
+      func idle() -> UInt64 { Self.value("/apus/sched/stacks/idle:stacks")! }
+      let group = WaitGroup()
+      let gate = Channel<Void>()
+      let started = WaitGroup()
+      started.add(2000)
+      for _ in 0..<2000 {
+        group.go {
+          started.done()
+          _ = gate.receive()
+        }
+      }
+      started.wait()
+      precondition(idle() < 200, "\(idle()) before they ended")
+      let began = ContinuousClock.now
+      gate.close()
+      group.wait()
+      // If it takes half a second to look, some may have lost their memory before.
+      let most = idle()
+      precondition(most > 1700 || ContinuousClock.now - began > .milliseconds(500), "\(most) are idle")
+      precondition(eventually { idle() == 0 }, "\(idle()) are idle for ever")
+    }
+  }
+
   @Test func cumulativeMetricsNeverFall() {
     let before = Runtime.metrics.filter(\.isCumulative)
     #expect(before.count >= 4)

@@ -10,6 +10,7 @@ package struct SchedulerFigures: Sendable {
   package private(set) var processors = 0
   package private(set) var idleProcessors = 0
   package private(set) var globalQueueLength = 0
+  package private(set) var idleStacks = 0
   package private(set) var goroutines = 0
   package private(set) var systemGoroutines = 0
   package private(set) var switches: UInt64 = 0
@@ -39,6 +40,7 @@ package struct SchedulerFigures: Sendable {
       figures.switches += p.pointee.switches.load(ordering: .relaxed)
       figures.steals += p.pointee.steals.load(ordering: .relaxed)
     }
+    figures.idleStacks = StackPools.idleCount
     figures.goroutines = GoroutineRegistry.liveCount
     GoroutineRegistry.eachRecord(of: GoroutineRegistry.lockedSlabs(m)) { g in
       if g.pointee.kind == .system && g.pointee.status != .dead { figures.systemGoroutines += 1 }

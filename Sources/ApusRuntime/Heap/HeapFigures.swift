@@ -54,10 +54,11 @@ package enum HeapKnob {
   /// A whole collection; see `Collector.collect`. A thread that is no goroutine's has to ask from a goroutine.
   package static func collect() { Collector.collect() }
 
-  /// The same, and then everything that is free goes back to the kernel.
+  /// The same, and then everything that is free goes back to the kernel, stacks too.
   package static func releaseMemory() {
     Collector.collect()
     Scavenger.releaseAll()
+    StackPools.releaseAll()
   }
 
   /// GOGC; below zero: off.

@@ -13,7 +13,8 @@ import Synchronization
 /// again within half a millisecond, and does not rest before, so it is not poked more often than that.
 ///
 /// When there is nothing to watch, since all Ps are idle or the world stands still, it *waits*, for a minute at the most,
-/// until the first P is taken off the idle list: an idle process has no other periodic wake-up. Back from there it goes on with
+/// until the first P is taken off the idle list: an idle process has no other periodic wake-up, but for some seconds after
+/// many goroutines have ended (`StackScavenging`). Back from there it goes on with
 /// the delay that it had, so a program that wakes up a thousand times in a second wakes it a hundred times. (Go's does so
 /// when a timer wakes it, and begins with 20 microseconds when a goroutine that comes back from a system call does.)
 public struct Sysmon: ~Copyable {
@@ -59,7 +60,8 @@ public struct Sysmon: ~Copyable {
     var delay = shortest
     var wasPoked = false
     var trace = SchedulerTrace()
-    var stacks = StackCooling()
+    var cooling = StackCooling()
+    var scavenging = StackScavenging()
     while true {
       if rounds == 0 {
         delay = shortest
@@ -69,13 +71,14 @@ public struct Sysmon: ~Copyable {
       sched.pointee.sysmon.sleepsUntil.store(Int64.max, ordering: .sequentiallyConsistent)
       let mayRest = delay > rest && !wasPoked
       if mayRest { sched.pointee.sysmon.isResting.store(true, ordering: .sequentiallyConsistent) }
-      if !trace.isOn { waitForSomethingToWatch(cooling: &stacks, on: m) }
+      if !trace.isOn { waitForSomethingToWatch(&cooling, until: scavenging.next, on: m) }
       let now = Clock.nanotime()
       let visit = Retake.visit(now, on: m)
       rounds = visit.retaken > 0 ? 0 : rounds + 1
       ForcedCollection.check(at: now)
       Shelver.check(at: now)
-      stacks.visit(now, on: m)
+      cooling.visit(now, on: m)
+      scavenging.visit(now, isIdle: hasNothingToWatch, on: m)
       trace.writeIfDue(now, on: m)
       let limit = wasPoked ? min(delay, afterwards) : delay
       let isLeft = sleep(until: min(now &+ limit, visit.next, trace.next))
@@ -95,19 +98,21 @@ public struct Sysmon: ~Copyable {
     return isLeft && (length <= rest || sched.pointee.sysmon.isResting.load(ordering: .relaxed))
   }
 
-  /// Go's `sysmonwait`.
-  private static func waitForSomethingToWatch(cooling stacks: inout StackCooling, on m: MRef) {
+  /// Go's `sysmonwait`. Not beyond `end`.
+  private static func waitForSomethingToWatch(
+    _ cooling: inout StackCooling, until end: @autoclosure () -> Int64, on m: MRef
+  ) {
     if !hasNothingToWatch { return }
-    stacks.finish(while: hasNothingToWatch, on: m)
+    cooling.finish(while: hasNothingToWatch, on: m)
     sched.pointee.lock.lock(m)
     // Under the lock by which the last P went idle: what its goroutines have put into the pools is seen.
-    guard hasNothingToWatch && !StackPools.hasWarm else {
+    guard hasNothingToWatch && !StackPools.has(.warm) else {
       sched.pointee.lock.unlock(m)
       return
     }
     sched.pointee.sysmon.isWaiting.store(true, ordering: .relaxed)
     sched.pointee.lock.unlock(m)
-    let end = min(Clock.nanotime() &+ longestWait, Shelver.nextPass)
+    let end = min(end(), Clock.nanotime() &+ longestWait, Shelver.nextPass)
     while sched.pointee.sysmon.isWaiting.load(ordering: .acquiring) {
       let left = end &- Clock.nanotime()
       if left <= 0 || sched.pointee.head.arrivals.load(ordering: .relaxed) != nil { break }

@@ -61,6 +61,8 @@ public struct P: ~Copyable {
   /// Goroutines spawned less goroutines ended on this P; the sum over all Ps is the number that live.
   let liveBalance = Atomic<Int64>(0)
   var stacks: StackCache
+  /// `schedTick` when sysmon last found the P idle with stacks (`StackPools.releaseIdle`). Under `Sched.lock`.
+  var stacksTick: UInt32 = 0
   /// Goroutines that began to wait for a descriptor on this P less those that were woken on it; the sum over all Ps is
   /// the number that wait (`Netpoll.hasWaiters`). Read by others without order.
   let ioWaiters = Atomic<Int64>(0)

@@ -3,16 +3,21 @@ import CApus
 /// A P's own stacks of the default size, without a lock.
 struct StackCache {
   static var capacity: Int { 64 }
-  /// What a stack keeps of its memory when it is cooled (`StackCooling`): its topmost pages, which every goroutine touches.
-  private static var kept: UInt { 8192 }
 
   let order: UInt8
   private(set) var count = 0
   private let tops: UnsafeMutablePointer<UInt>
 
   init(order: UInt8) {
+    self.init(
+      order: order,
+      in: PersistentMemory.map(bytes: 8 * Self.capacity).bindMemory(to: UInt.self, capacity: Self.capacity))
+  }
+
+  /// `room`: for `capacity` words.
+  init(order: UInt8, in room: UnsafeMutablePointer<UInt>) {
     self.order = order
-    tops = PersistentMemory.map(bytes: 8 * Self.capacity).bindMemory(to: UInt.self, capacity: Self.capacity)
+    tops = room
   }
 
   var isEmpty: Bool { count == 0 }
@@ -31,19 +36,20 @@ struct StackCache {
     return Stack(hi: tops[count], order: order)
   }
 
-  /// Gives the deep pages of the stacks above `keeping` back to the kernel, in one system call. A stack that never went
-  /// deep has none: that costs a walk over empty page-table entries.
-  func trim(downTo keeping: Int) {
-    let leaving = count - keeping
-    if leaving <= 0 { return }
-    let size = UInt(1) << UInt(order)
+  /// Gives what is too much for all of them, which are `warmth`, back to the kernel, in one system call. A stack that never
+  /// went deep has no deep pages: that costs a walk over empty page-table entries. What the program has locked in memory
+  /// stays.
+  func release(_ warmth: StackWarmth) {
     withUnsafeTemporaryAllocation(of: UInt.self, capacity: 2 * Self.capacity) { ranges in
-      for i in 0..<leaving {
-        ranges[2 * i] = tops[keeping + i] - size
-        ranges[2 * i + 1] = size - Self.kept
+      var bytes: UInt = 0
+      for i in 0..<count {
+        let surplus = warmth.surplus(of: Stack(hi: tops[i], order: order))
+        ranges[2 * i] = surplus.start
+        ranges[2 * i + 1] = surplus.size
+        bytes += surplus.size
       }
-      if apus_process_madvise(ranges.baseAddress, leaving, APUS_MADV_DONTNEED) >= 0 { return }
-      for i in 0..<leaving {
+      if apus_process_madvise(ranges.baseAddress, count, APUS_MADV_DONTNEED) == Int64(bytes) { return }
+      for i in 0..<count {
         _ = apus_madvise(
           UnsafeMutableRawPointer(bitPattern: ranges[2 * i]), Int(ranges[2 * i + 1]), APUS_MADV_DONTNEED)
       }

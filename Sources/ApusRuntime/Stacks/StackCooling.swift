@@ -1,9 +1,9 @@
-/// How sysmon gives the deep pages of stacks that lie in the pools back to the kernel (`StackPools.warmSlots`).
+/// How sysmon gives the deep pages of stacks that lie in the pools back to the kernel (`StackWarmth.warm`).
 ///
 /// A hundred times a second it looks how many of them nobody has needed since, and cools so many: a visit one batch, or
 /// one in 32 for as long as half a millisecond, since Ps wait for its next one. Thousands are cooled in a second or two.
 /// Before it waits for the first P to be taken it cools all of them: a process that is idle holds no memory of goroutines
-/// that have ended but for the top of each stack.
+/// that have ended but for the top of each stack and the Ps' caches, and these for some seconds (`StackScavenging`).
 struct StackCooling: ~Copyable {
   /// How long a stack is not needed at least before it is cooled, in nanoseconds.
   private static var interval: Int64 { 10_000_000 }
@@ -17,15 +17,15 @@ struct StackCooling: ~Copyable {
 
   /// A part of what is due at `now`.
   mutating func visit(_ now: Int64, on m: MRef) {
-    if !StackPools.hasWarm { return }
+    if !StackPools.has(.warm) { return }
     if now >= next {
       next = now &+ Self.interval
-      due = StackPools.unneeded(on: m)
+      due = StackPools.takeUnneeded(.warm, on: m)
     }
     let left = due - max(StackCache.capacity, due / 32)
     let end = Clock.nanotime() &+ Self.longestVisit
     while due > max(left, 0) {
-      let cooled = StackPools.cool(atMost: due, by: &batch, on: m)
+      let cooled = StackPools.releaseUnneeded(.warm, atMost: due, by: &batch, on: m)
       due = cooled == 0 ? 0 : due - cooled
       if Clock.nanotime() >= end { return }
     }
@@ -33,8 +33,8 @@ struct StackCooling: ~Copyable {
 
   /// All of them, as long as `isIdle` says so.
   mutating func finish(while isIdle: @autoclosure () -> Bool, on m: MRef) {
-    while StackPools.hasWarm && isIdle() {
-      if StackPools.cool(atMost: StackCache.capacity, by: &batch, on: m) == 0 { return }
+    while StackPools.has(.warm) && isIdle() {
+      if StackPools.release(.warm, atMost: StackCache.capacity, by: &batch, on: m) == 0 { return }
     }
   }
 }

@@ -7,30 +7,33 @@ public struct StackPools: ~Copyable {
   let defaultOrder: UInt8
   // Under lock, one for each order.
   private let regions: UnsafeMutablePointer<StackRegion>
-  private let freeSlots: UnsafeMutablePointer<SlotList>
+  /// Those that have no memory, or were never used.
+  private let cold: UnsafeMutablePointer<FreeStacks>
   /// Stacks of the default size that left a P's cache as they were, and are the next to be taken. Where one P starts
   /// goroutines and another ends them, stacks go round through the pools, and each would lose its deep pages every time:
-  /// most of what such a round costs, and a third of what it takes to wake many goroutines that then end. Here it loses
-  /// them when nobody has needed it for a while (`StackCooling`). They are never more than were in use together; but
-  /// what else a program takes, in the moment after so many have ended, comes on top of them. Under lock.
-  private var warmSlots = SlotList()
-  /// The fewest warm stacks there have been since sysmon looked: so many were not needed. Under lock.
-  private var fewestWarm = 0
-  /// How many are warm. Written under lock; sysmon reads it without.
-  private let warmCount = Atomic<Int>(0)
+  /// most of what such a round costs, and a third of what it takes to wake many goroutines that then end. They are never
+  /// more than were in use together; but what else a program takes, in the moment after so many have ended, comes on top
+  /// of them.
+  private let warm: UnsafeMutablePointer<FreeStacks>
+  /// Those of the default size that are taken when there is no warm one.
+  private let cool: UnsafeMutablePointer<FreeStacks>
 
   init(defaultOrder: UInt8) {
     self.defaultOrder = defaultOrder
     let count = StackSize.orders.count
     let memory = PersistentMemory.map(
-      bytes: count * (MemoryLayout<StackRegion>.stride + MemoryLayout<SlotList>.stride))
+      bytes: count * MemoryLayout<StackRegion>.stride + (count + 2) * MemoryLayout<FreeStacks>.stride)
     regions = memory.bindMemory(to: StackRegion.self, capacity: count)
-    freeSlots = (memory + count * MemoryLayout<StackRegion>.stride).bindMemory(to: SlotList.self, capacity: count)
+    cold = (memory + count * MemoryLayout<StackRegion>.stride).bindMemory(to: FreeStacks.self, capacity: count + 2)
+    warm = cold + count
+    cool = warm + 1
     for order in StackSize.orders {
       let index = StackSize.index(of: order)
       (regions + index).initialize(to: StackRegion(order: order))
-      (freeSlots + index).initialize(to: SlotList())
+      (cold + index).initialize(to: FreeStacks())
     }
+    warm.initialize(to: FreeStacks())
+    cool.initialize(to: FreeStacks())
   }
 
   private static var pools: UnsafeMutablePointer<StackPools> {
@@ -65,7 +68,7 @@ public struct StackPools: ~Copyable {
       _ = apus_madvise(
         UnsafeMutableRawPointer(bitPattern: stack.lo), 1 << Int(stack.order), APUS_MADV_DONTNEED)
       pools.pointee.lock.lock(m)
-      pools.pointee.put(stack)
+      pools.pointee.put(stack, .cold)
       pools.pointee.lock.unlock(m)
     }
   }
@@ -109,97 +112,159 @@ public struct StackPools: ~Copyable {
     }
     region.prepare(fresh)
     pools.pointee.lock.lock(m)
-    pools.pointee.freeSlots[index].reserve(region.capacity)
+    pools.pointee.cold[index].reserve(region.capacity)
     // The lowest on top. Not `reversed()`, which allocates in a debug build.
     var slot = fresh.upperBound
     while slot > fresh.lowerBound {
       slot -= 1
-      pools.pointee.freeSlots[index].push(UInt32(slot))
+      pools.pointee.cold[index].push(UInt32(slot))
     }
   }
 
   private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
     pools.pointee.lock.lock(m)
-    while cache.count > keeping, let stack = cache.pop() { pools.pointee.putWarm(stack) }
+    while cache.count > keeping, let stack = cache.pop() { pools.pointee.put(stack, .warm) }
     pools.pointee.lock.unlock(m)
   }
 
-  /// Whether any stack in the pools may have deep pages.
-  static var hasWarm: Bool { pools.pointee.warmCount.load(ordering: .relaxed) > 0 }
+  /// How many stacks in the pools may have memory.
+  static var idleCount: Int { pools.pointee.warm.pointee.count + pools.pointee.cool.pointee.count }
 
-  /// How many of the warm stacks nobody has needed since the last call.
-  static func unneeded(on m: MRef) -> Int {
+  /// Whether there are stacks of the default size in the pools that are `warmth`.
+  static func has(_ warmth: StackWarmth) -> Bool { pools.pointee.free(warmth).pointee.count > 0 }
+
+  /// How many of the stacks that are `warmth` nobody has needed since the last call.
+  static func takeUnneeded(_ warmth: StackWarmth, on m: MRef) -> Int {
     pools.pointee.lock.lock(m)
-    let fewest = pools.pointee.fewestWarm
-    pools.pointee.fewestWarm = pools.pointee.warmSlots.count
+    let unneeded = pools.pointee.free(warmth).pointee.takeUnneeded()
     pools.pointee.lock.unlock(m)
-    return fewest
+    return unneeded
   }
 
-  /// Gives the deep pages of at most `limit` warm stacks back to the kernel, by way of the empty `cache`, and says of how
-  /// many. Meanwhile nobody finds them; who needs one takes another.
-  static func cool(atMost limit: Int, by cache: inout StackCache, on m: MRef) -> Int {
+  /// Takes at most `limit` stacks that are `warmth` a step down, by way of the empty `batch`, and says how many. Meanwhile
+  /// nobody finds them; who needs one takes another.
+  static func release(_ warmth: StackWarmth, atMost limit: Int, by batch: inout StackCache, on m: MRef) -> Int {
     pools.pointee.lock.lock(m)
-    while cache.count < limit, !cache.isFull, let stack = pools.pointee.takeWarm() { cache.push(stack) }
+    while batch.count < limit, !batch.isFull, let slot = pools.pointee.free(warmth).pointee.popForRelease() {
+      batch.push(pools.pointee.stack(inSlot: slot))
+    }
     pools.pointee.lock.unlock(m)
-    let count = cache.count
-    cache.trim(downTo: 0)
-    pools.pointee.lock.lock(m)
-    while let stack = cache.pop() { pools.pointee.put(stack) }
-    pools.pointee.lock.unlock(m)
+    let count = batch.count
+    batch.release(warmth)
+    put(&batch, warmth.next, on: m)
     return count
   }
 
-  /// A free stack; nil when there is none.
-  private mutating func take(_ order: UInt8) -> Stack? {
-    if order == defaultOrder, let stack = takeWarm() { return stack }
-    let index = StackSize.index(of: order)
-    return freeSlots[index].pop().map { regions[index].stack(at: Int($0)) }
+  /// The same, of those that nobody has needed since `takeUnneeded` was last called.
+  static func releaseUnneeded(_ warmth: StackWarmth, atMost limit: Int, by batch: inout StackCache, on m: MRef) -> Int {
+    // Sysmon alone raises it, which calls this.
+    release(warmth, atMost: min(limit, pools.pointee.free(warmth).pointee.unneeded), by: &batch, on: m)
   }
 
-  private mutating func put(_ stack: Stack) {
-    freeSlots[StackSize.index(of: stack.order)].push(slot(of: stack))
-  }
-
-  private mutating func putWarm(_ stack: Stack) {
-    warmSlots.reserve(regions[StackSize.index(of: defaultOrder)].capacity)
-    warmSlots.push(slot(of: stack))
-    warmCount.store(warmSlots.count, ordering: .relaxed)
-  }
-
-  private mutating func takeWarm() -> Stack? {
-    guard let slot = warmSlots.pop() else { return nil }
-    fewestWarm = min(fewestWarm, warmSlots.count)
-    warmCount.store(warmSlots.count, ordering: .relaxed)
-    return regions[StackSize.index(of: defaultOrder)].stack(at: Int(slot))
-  }
-
-  private func slot(of stack: Stack) -> UInt32 {
-    let region = regions[StackSize.index(of: stack.order)]
-    return UInt32(Int(stack.hi - region.base) / region.slotSize - 1)
-  }
-}
-
-/// Numbers of free slots, last in first out. Outside the stacks themselves, so that a free stack need not be touched.
-private struct SlotList {
-  private var slots: UnsafeMutablePointer<UInt32>?
-  private(set) var count = 0
-
-  /// Makes room for `capacity` numbers, once; untouched room costs no memory.
-  mutating func reserve(_ capacity: Int) {
-    if slots == nil {
-      slots = PersistentMemory.map(bytes: 4 * capacity).bindMemory(to: UInt32.self, capacity: capacity)
+  private static func release(_ warmth: StackWarmth, all count: Int, by batch: inout StackCache, on m: MRef) {
+    var left = count
+    while left > 0 {
+      let released = release(warmth, atMost: left, by: &batch, on: m)
+      left = released == 0 ? 0 : left - released
     }
   }
 
-  mutating func push(_ slot: UInt32) {
-    slots.unsafelyUnwrapped[count] = slot
-    count += 1
+  /// Takes the memory of so many stacks as lay in the caches of Ps that were idle at the last call, too, and did nothing in
+  /// between; true if there are idle Ps with others. For sysmon.
+  static func releaseIdle(by batch: inout StackCache, on m: MRef) -> Bool {
+    var (count, areLeft) = (0, false)
+    sched.pointee.lock.lock(m)
+    var next = sched.pointee.idleP
+    while let p = next {
+      // As long as it is on the list nobody else touches its cache.
+      next = p.pointee.link
+      if p.pointee.stacks.isEmpty { continue }
+      if p.pointee.stacksTick == p.pointee.schedTick {
+        count += p.pointee.stacks.count
+        drain(&p.pointee.stacks, keeping: 0, on: m)
+      } else {
+        p.pointee.stacksTick = p.pointee.schedTick
+        areLeft = true
+      }
+    }
+    sched.pointee.lock.unlock(m)
+    release(.warm, all: count, by: &batch, on: m)
+    release(.cool, all: count, by: &batch, on: m)
+    return areLeft
   }
 
-  mutating func pop() -> UInt32? {
-    if count == 0 { return nil }
-    count -= 1
-    return slots.unsafelyUnwrapped[count]
+  /// Takes the memory of all stacks but those in the caches of Ps that run. For a goroutine.
+  static func releaseAll() {
+    drainIdle()
+    withUnsafeTemporaryAllocation(of: UInt.self, capacity: StackCache.capacity) { room in
+      let order = sched.pointee.stackPools.defaultOrder
+      var batch = StackCache(order: order, in: room.baseAddress.unsafelyUnwrapped)
+      // Not more than there are now: others may add some all the time.
+      func releaseAll(_ warmth: StackWarmth, inPiecesOf piece: Int) {
+        var left = pools.pointee.free(warmth).pointee.count
+        while left > 0 {
+          let m = acquireM()
+          let released = release(warmth, atMost: min(left, piece), by: &batch, on: m)
+          releaseM(m)
+          left = released == 0 ? 0 : left - released
+        }
+      }
+      // Two megabytes in a section.
+      releaseAll(.warm, inPiecesOf: max(1, (2 << 20) >> Int(order)))
+      releaseAll(.cool, inPiecesOf: StackCache.capacity)
+    }
+  }
+
+  /// Puts what lies in the caches of idle Ps and in the current one's into the pools.
+  private static func drainIdle() {
+    let m = acquireM()
+    sched.pointee.lock.lock(m)
+    var next = sched.pointee.idleP
+    while let p = next {
+      drain(&p.pointee.stacks, keeping: 0, on: m)
+      next = p.pointee.link
+    }
+    sched.pointee.lock.unlock(m)
+    if let p = m.pointee.p { drain(&p.pointee.stacks, keeping: 0, on: m) }
+    releaseM(m)
+  }
+
+  private static func put(_ batch: inout StackCache, _ warmth: StackWarmth, on m: MRef) {
+    pools.pointee.lock.lock(m)
+    while let stack = batch.pop() { pools.pointee.put(stack, warmth) }
+    pools.pointee.lock.unlock(m)
+  }
+
+  /// A free stack; nil when there is none.
+  private func take(_ order: UInt8) -> Stack? {
+    if order == defaultOrder {
+      if let stack = take(.warm) { return stack }
+      if let stack = take(.cool) { return stack }
+    }
+    let index = StackSize.index(of: order)
+    return cold[index].pop().map { regions[index].stack(at: Int($0)) }
+  }
+
+  /// One of the default size.
+  private func take(_ warmth: StackWarmth) -> Stack? { free(warmth).pointee.pop().map { stack(inSlot: $0) } }
+
+  private func stack(inSlot slot: UInt32) -> Stack {
+    regions[StackSize.index(of: defaultOrder)].stack(at: Int(slot))
+  }
+
+  /// One of another size is `cold`.
+  private func put(_ stack: Stack, _ warmth: StackWarmth) {
+    let index = StackSize.index(of: stack.order)
+    let list = warmth == .cold ? cold + index : free(warmth)
+    list.pointee.reserve(regions[index].capacity)
+    list.pointee.push(UInt32(Int(stack.hi - regions[index].base) / regions[index].slotSize - 1))
+  }
+
+  private func free(_ warmth: StackWarmth) -> UnsafeMutablePointer<FreeStacks> {
+    switch warmth {
+    case .warm: warm
+    case .cool: cool
+    case .cold: cold + StackSize.index(of: defaultOrder)
+    }
   }
 }
