@@ -87,6 +87,44 @@ extension Programs {
       #expect((numbers.last ?? 0) > 3, "\(result)")
     }
 
+    /// What a scenario that makes garbage prints.
+    private func garbage(
+      _ arguments: [String], processors: Int, _ changes: [String: String] = [:]
+    ) throws -> (mostLiving: Int, mostWaiting: Int) {
+      let environment = ["GOMAXPROCS": "\(processors)"].merging(changes) { $1 }
+      let result = try heap(arguments, environment, timeout: .seconds(60))
+      #expect(result.status == 0, "\(result)")
+      let numbers = result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+      try #require(numbers.count == 2, "\(result)")
+      return (numbers[0], numbers[1])
+    }
+
+    /// Two million objects of 128 bytes, whose goal is 8 MB: so many may wait for destruction, and as many be garbage that is
+    /// not found yet. One goroutine destroys what eight make.
+    @Test(arguments: [1, 2, 8], [0, 1])
+    func garbageIsDestroyedAsFastAsItIsMade(processors: Int, heapcheck: Int) throws {
+      let changes = ["GODEBUG": "heapcheck=\(heapcheck)"]
+      let most = try garbage(["garbage", "2000000"], processors: processors, changes).mostLiving
+      #expect((10_000..<500_000).contains(most))
+    }
+
+    /// Who waits keeps its thread: of 300 that would have to not more than 64 do.
+    @Test(arguments: [1, 2, 8])
+    func fewWaitForDestruction(processors: Int) throws {
+      let most = try garbage(["garbage-crowd", "3000000"], processors: processors).mostWaiting
+      #expect(most <= 64)
+    }
+
+    /// Nobody waits long for a `deinit` that parks or keeps its thread for so many microseconds, when there are 160,000 of
+    /// them; none of the eight who make them is forgotten.
+    @Test(arguments: ["garbage-parks", "garbage-stalls"], [5000, 20_000, 150_000])
+    func nobodyWaitsForASlowDestruction(scenario: String, time: Int) throws {
+      for processors in [1, 2, 8] {
+        let most = try garbage([scenario, "160000", "\(time)"], processors: processors).mostLiving
+        #expect(most > 150_000)
+      }
+    }
+
     /// Whoever writes the line may have to wait for its reader: not with the processor.
     @Test func gctraceHoldsNobodyUp() throws {
       let result = try heap(["trace-waits"], ["GODEBUG": "gctrace=1", "GOMAXPROCS": "1"], timeout: .seconds(20))

@@ -6,7 +6,7 @@ import Synchronization
 /// A sweeper marks the dead ones and leaves the block here. A goroutine of the runtime destroys them one by one, like Go's
 /// goroutine for finalizers: what they held may run any `deinit`, which may take locks or wait. So nobody who allocates
 /// runs into it, and no collection waits for it; a dead object keeps its slot until it is destroyed. Nobody allocates in a
-/// block that is here.
+/// block that is here. Who allocates faster than the goroutine destroys waits for it (`CleanupPace`).
 struct Cleanup: ~Copyable {
   let lock = RuntimeLock(.cleanup)
   // Under lock.
@@ -17,9 +17,10 @@ struct Cleanup: ~Copyable {
   /// Where the goroutine waits.
   private let work = SemaphoreRoot(0)
   private var isWaiting = false
-  /// The goroutine, once it runs. And the objects that it has destroyed.
-  private var goroutine: GRef?
+  /// The goroutine, once it runs. And the objects, or pieces of arrays, that it has destroyed.
+  private let goroutine = Atomic<GRef?>(nil)
   private let destroyed = Atomic<Int>(0)
+  var pace = CleanupPace()
   /// A block came, and nobody has told the goroutine.
   private let needsWake = Atomic<Bool>(false)
 
@@ -96,29 +97,39 @@ struct Cleanup: ~Copyable {
   /// goroutine itself it does nothing.
   static func finish() {
     wake()
+    if isCurrent { return }
     var (last, since) = (-1, Clock.nanotime())
     while true {
       let m = currentM()
       cleanup.pointee.lock.lock(m)
-      let isDone = blockCount == 0 || cleanup.pointee.goroutine == m.currentG
+      let isDone = blockCount == 0
       cleanup.pointee.lock.unlock(m)
       if isDone { return }
-      let (now, destroyed) = (Clock.nanotime(), cleanup.pointee.destroyed.load(ordering: .relaxed))
+      let (now, destroyed) = (Clock.nanotime(), destroyedCount)
       if destroyed != last { (last, since) = (destroyed, now) }
       if now - since > longestStandstill { return }
       Timers.sleep(until: now + 50_000)
     }
   }
 
-  /// Nanoseconds for which `finish` waits for one object.
+  /// Nanoseconds for which `finish` waits for one object, or a piece of an array.
   private static var longestStandstill: Int64 { 100_000_000 }
+
+  /// How many of these were destroyed so far.
+  static var destroyedCount: Int { cleanup.pointee.destroyed.load(ordering: .relaxed) }
+
+  /// Whether the goroutine is parked in a `deinit`. It may go on at this moment.
+  static var isHeldUp: Bool {
+    guard let goroutine = cleanup.pointee.goroutine.load(ordering: .acquiring) else { return false }
+    return goroutine.pointee.status == .waiting && goroutine.pointee.waitReason != .cleanupWait
+  }
+
+  /// Whether the caller is on the goroutine: in a `deinit`.
+  static var isCurrent: Bool { cleanup.pointee.goroutine.load(ordering: .relaxed) == currentM().currentG }
 
   /// The goroutine.
   private static func run() {
-    let m = currentM()
-    cleanup.pointee.lock.lock(m)
-    cleanup.pointee.goroutine = m.currentG
-    cleanup.pointee.lock.unlock(m)
+    cleanup.pointee.goroutine.store(currentM().currentG, ordering: .releasing)
     while true {
       guard let index = take() else {
         cleanup.pointee.work.acquire(1, .cleanupWait)
@@ -130,13 +141,13 @@ struct Cleanup: ~Copyable {
       let dead = arena.deadWords(ofBlock: index)
       let words = block.pointee.state == .large ? 1 : HeapGeometry.wordsPerBlock
       for word in 0..<words {
-        var bits = apus_bits_load(dead + word)
-        while bits != 0 {
-          let bit = bits.trailingZeroBitCount
-          destroy(base + UInt(word * 64 + bit) << UInt(HeapGeometry.granuleShift), block)
-          release(index, word, 1 << UInt64(bit))
-          bits &= bits - 1
+        let bits = apus_bits_load(dead + word)
+        var left = bits
+        while left != 0 {
+          destroy(base + UInt(word * 64 + left.trailingZeroBitCount) << UInt(HeapGeometry.granuleShift), block)
+          left &= left - 1
         }
+        if bits != 0 { release(index, word, bits, block) }
       }
       finish(index, block)
     }
@@ -146,21 +157,34 @@ struct Cleanup: ~Copyable {
     let type = block.pointee.layout.unsafelyUnwrapped.pointee.type
     guard let destroy = type.pointee.destroy else { return }
     let object = UnsafeMutableRawPointer(bitPattern: address).unsafelyUnwrapped
-    if type.pointee.isArray {
-      destroy(object + Int(type.pointee.elements), object.load(as: Int.self))
-    } else {
+    if !type.pointee.isArray {
       destroy(object, 1)
+      cleanup.pointee.destroyed.wrappingAdd(1, ordering: .relaxed)
+      return
+    }
+    var (next, left) = (object + Int(type.pointee.elements), object.load(as: Int.self))
+    while left > 0 {
+      let count = min(left, piece)
+      destroy(next, count)
+      cleanup.pointee.destroyed.wrappingAdd(1, ordering: .relaxed)
+      next += count * Int(type.pointee.size)
+      left -= count
     }
   }
 
-  /// The slot is free. Its word may be swept at this moment.
-  private static func release(_ index: Int, _ word: Int, _ bit: UInt64) {
+  /// Elements of an array that count as one object.
+  private static var piece: Int { 1024 }
+
+  /// The slots are free. Their word may be swept at this moment.
+  private static func release(_ index: Int, _ word: Int, _ bits: UInt64, _ block: BlockRef) {
     let m = currentM()
     cleanup.pointee.lock.lock(m)
-    _ = apus_bits_and(heap.pointee.arena.allocatedWords(ofBlock: index) + word, ~bit)
-    _ = apus_bits_and(heap.pointee.arena.deadWords(ofBlock: index) + word, ~bit)
-    cleanup.pointee.destroyed.wrappingAdd(1, ordering: .relaxed)
+    _ = apus_bits_and(heap.pointee.arena.allocatedWords(ofBlock: index) + word, ~bits)
+    _ = apus_bits_and(heap.pointee.arena.deadWords(ofBlock: index) + word, ~bits)
+    let bytes = bits.nonzeroBitCount * Int(block.pointee.slotSize)
+    cleanup.pointee.pace.pendingBytes.wrappingSubtract(bytes, ordering: .relaxed)
     cleanup.pointee.lock.unlock(m)
+    CleanupPace.serve(bytes)
   }
 
   private static func take() -> Int? {

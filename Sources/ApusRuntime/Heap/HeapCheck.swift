@@ -5,7 +5,8 @@ import Synchronization
 /// stands still and no cache has a block. What is not as it must be ends the process.
 ///
 /// - Always: the bitmaps have bits only where slots begin; the counts are those of the bitmaps; every link of every object
-///   is nil, or the address of an object of the type that the link is of.
+///   is nil, or the address of an object of the type that the link is of; as many bytes of dead objects wait for their
+///   destruction as are counted.
 /// - Before marking: every block is swept, and nothing is marked.
 /// - After marking: what is marked is allocated, and whatever a marked object links to is marked. (With the barrier or the
 ///   second look at the stacks taken out, this is what fails.)
@@ -27,6 +28,7 @@ enum HeapCheck {
 
   static func check(_ phase: Phase) -> Extent {
     var extent = Extent()
+    var pending = 0
     let arena = heap.pointee.arena
     for index in 0..<heap.pointee.pages.frontierCount.load(ordering: .relaxed) {
       let block = arena.block(at: index)
@@ -39,7 +41,10 @@ enum HeapCheck {
       let dead = arena.deadWords(ofBlock: index)
       for word in 0..<words {
         var bits = phase == .afterMarking ? apus_marks_bits(marks + 64 * word) & mask[word] : allocated[word]
-        if block.pointee.needsCleanup { bits &= ~dead[word] }
+        if block.pointee.needsCleanup {
+          bits &= ~dead[word]
+          pending += dead[word].nonzeroBitCount * Int(block.pointee.slotSize)
+        }
         while bits != 0 {
           let bit = word * 64 + bits.trailingZeroBitCount
           bits &= bits - 1
@@ -47,6 +52,10 @@ enum HeapCheck {
           checkLinks(of: arena.address(ofBlock: index) + UInt(bit) << UInt(HeapGeometry.granuleShift), block, phase)
         }
       }
+    }
+    // Whoever changes one of these two does so in a section.
+    if pending != heap.pointee.cleanup.pace.pendingBytes.load(ordering: .relaxed) {
+      FatalReport.heapIsBroken("a wrong count of bytes that wait for destruction", arena.base, nil)
     }
     return extent
   }

@@ -137,7 +137,9 @@ public struct Pacer: ~Copyable {
       heap.pointee.pages.freeCount.load(ordering: .relaxed) - heap.pointee.pages.releasedCount.load(ordering: .relaxed)
     let resident = ResidentMemory.bytes()
     outside = max(resident - PageHeap.residentBlocks * HeapGeometry.blockSize, 0)
-    overhead = max(resident - live.load(ordering: .relaxed) - free * HeapGeometry.blockSize, 0)
+    // What waits for destruction counts against the goal as it is (`CleanupPace`).
+    let pending = heap.pointee.cleanup.pace.pendingBytes.load(ordering: .relaxed)
+    overhead = max(resident - live.load(ordering: .relaxed) - pending - free * HeapGeometry.blockSize, 0)
   }
 
   /// Goal and trigger from what lives and the knobs (Go's `commit`).

@@ -81,10 +81,14 @@ struct Sweeper: ~Copyable {
     let words = block.pointee.state == .large ? 1 : HeapGeometry.wordsPerBlock
     if block.pointee.needsCleanup {
       let dead = heap.pointee.arena.deadWords(ofBlock: index)
+      var found = 0
       for word in 0..<words {
         let unfound = allocated[word] & ~(apus_marks_take(marks + 64 * word) & mask[word])
-        if unfound & ~dead[word] != 0 { _ = apus_bits_or(dead + word, unfound) }
+        let new = unfound & ~dead[word]
+        if new != 0 { _ = apus_bits_or(dead + word, new) }
+        found += new.nonzeroBitCount
       }
+      CleanupPace.add(found * Int(block.pointee.slotSize))
     } else {
       var live = 0
       for word in 0..<words {

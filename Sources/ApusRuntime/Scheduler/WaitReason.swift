@@ -20,6 +20,7 @@ public enum WaitReason: UInt8 {
   case markWorkerIdle
   case forceCollectionIdle
   case collectionWait
+  case cleanupAssist
   case shelfWait
 
   /// It waits for a lock (Go's `isMutexWait`).
@@ -32,7 +33,7 @@ public enum WaitReason: UInt8 {
       .conditionWait:
       true
     case .none, .selectNoCases, .sleep, .stoppingTheWorld, .ioWait, .sweepWait, .scavengeWait, .cleanupWait,
-      .markWorkerIdle, .forceCollectionIdle, .collectionWait, .shelfWait:
+      .markWorkerIdle, .forceCollectionIdle, .collectionWait, .cleanupAssist, .shelfWait:
       false
     }
   }
@@ -60,6 +61,7 @@ public enum WaitReason: UInt8 {
     case .markWorkerIdle: "GC worker (idle)"
     case .forceCollectionIdle: "force gc (idle)"
     case .collectionWait: "wait for GC cycle"
+    case .cleanupAssist: "GC cleanup assist wait"
     case .shelfWait: "stack shelf wait"
     }
   }

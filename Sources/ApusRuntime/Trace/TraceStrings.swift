@@ -19,6 +19,7 @@ struct TraceStrings {
     case .sweepWait: "GC background sweeper wait"
     case .scavengeWait, .cleanupWait, .markWorkerIdle, .forceCollectionIdle, .shelfWait: "system goroutine wait"
     case .collectionWait: "wait until GC ends"
+    case .cleanupAssist: "GC cleanup assist wait"
     }
   }
 

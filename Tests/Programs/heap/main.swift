@@ -6,7 +6,7 @@ import Glibc
 
 let scenario = CommandLine.arguments.dropFirst().first ?? ""
 let size = CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 0
-if !runRefusal(scenario) && !runMemory(scenario, size) {
+if !runRefusal(scenario) && !runMemory(scenario, size) && !runDestruction(scenario, size) {
   print("unknown scenario: \(scenario)")
   exit(64)
 }
