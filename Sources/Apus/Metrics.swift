@@ -105,14 +105,14 @@ extension Runtime {
         "/apus/sched/preemptions:preemptions", .integer(figures.preemptions), isCumulative: true,
         "How often a goroutine that computed was stopped, for others to run."),
       Metric(
+        "/apus/sched/stacks/idle:stacks", .integer(UInt64(figures.idleStacks)),
+        "Stacks without a goroutine that may have memory; it goes back to the system some seconds later."),
+      Metric(
         "/apus/sched/steals:steals", .integer(figures.steals), isCumulative: true,
         "How often a processor without work took some from another."),
       Metric(
         "/apus/sched/switches:switches", .integer(figures.switches), isCumulative: true,
         "How often a goroutine began or went on running."),
-      Metric(
-        "/apus/sched/stacks/idle:stacks", .integer(UInt64(figures.idleStacks)),
-        "Stacks without a goroutine that may have memory; it goes back to the system some seconds later."),
       Metric(
         "/apus/sched/threads/idle:threads", .integer(UInt64(figures.idleThreads)),
         "Threads of the runtime that sleep until there is work."),

@@ -108,11 +108,7 @@ final class BoundsLog: Sendable {
       let stacks = Self.end(count, deep: 150_000)
       func deep() -> Int { stacks.count { $0.residentPages(above: StackWarmth.topmost) > 0 } }
       if goingOn { startGoroutine { while true { _ = Self.touch(100) } } }
-      let end = Clock.nanotime() + 30_000_000_000
-      while deep() > StackCache.capacity {
-        precondition(Clock.nanotime() < end, "\(deep()) stacks keep their deep pages")
-        usleep(1000)
-      }
+      Self.wait("\(deep()) stacks keep their deep pages") { deep() <= StackCache.capacity }
     }
   }
 
@@ -197,10 +193,10 @@ final class BoundsLog: Sendable {
   /// How many of the stacks have memory.
   private static func resident(_ stacks: some Sequence<StackBounds>) -> Int { stacks.count { $0.residentPages() > 0 } }
 
-  private static func wait(_ complaint: String, until isOver: () -> Bool) {
+  private static func wait(_ complaint: @autoclosure () -> String, until isOver: () -> Bool) {
     let end = Clock.nanotime() + 30_000_000_000
     while !isOver() {
-      precondition(Clock.nanotime() < end, complaint)
+      precondition(Clock.nanotime() < end, complaint())
       usleep(1000)
     }
   }

@@ -157,12 +157,9 @@ struct Cleanup: ~Copyable {
     let type = block.pointee.layout.unsafelyUnwrapped.pointee.type
     guard let destroy = type.pointee.destroy else { return }
     let object = UnsafeMutableRawPointer(bitPattern: address).unsafelyUnwrapped
-    if !type.pointee.isArray {
-      destroy(object, 1)
-      cleanup.pointee.destroyed.wrappingAdd(1, ordering: .relaxed)
-      return
-    }
-    var (next, left) = (object + Int(type.pointee.elements), object.load(as: Int.self))
+    // An array's elements begin behind their number; anything else is one element at the start.
+    var next = object + Int(type.pointee.elements)
+    var left = type.pointee.isArray ? object.load(as: Int.self) : 1
     while left > 0 {
       let count = min(left, piece)
       destroy(next, count)

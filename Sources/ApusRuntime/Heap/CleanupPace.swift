@@ -18,10 +18,8 @@ struct CleanupPace: ~Copyable {
   /// Bytes that were destroyed and have served nobody yet; the goroutine's own.
   private var unusedBytes = 0
   private let waiters = NotifyList()
-  /// How many wait or are about to; how many have done so, and how many of these were served.
+  /// How many wait or are about to.
   private let waiting = Atomic<Int>(0)
-  private let entered = Atomic<Int>(0)
-  private let served = Atomic<Int>(0)
   /// Nobody waits until then, on the monotonic clock.
   private let restsUntil = Atomic<Int64>(0)
   /// Where the watcher waits for somebody to wait; and whether it runs, or was told to.
@@ -76,7 +74,6 @@ struct CleanupPace: ~Copyable {
       wakeWatcher()
       // Whoever allocates does not look as if he waited.
       LockedThread.lockCurrent()
-      pace.pointee.entered.wrappingAdd(1, ordering: .relaxed)
       // Whoever lets all go on changes what is looked at here before he notifies: he sees the ticket, or this sees the change.
       // A ticket that nobody waits with is notified in its turn, for nothing.
       let ticket = pace.pointee.waiters.takeTicket()
@@ -91,26 +88,20 @@ struct CleanupPace: ~Copyable {
     if pace.pointee.waiting.load(ordering: .sequentiallyConsistent) == 0 {
       pace.pointee.unusedBytes = 0
     } else if !pace.pointee.isBehind {
-      letAllGo()
+      pace.pointee.waiters.notifyAll()
     } else {
       pace.pointee.unusedBytes += bytes
       while pace.pointee.unusedBytes >= price {
         pace.pointee.unusedBytes -= price
-        pace.pointee.served.wrappingAdd(1, ordering: .relaxed)
         pace.pointee.waiters.notifyOne()
       }
     }
   }
 
-  private static func letAllGo() {
-    pace.pointee.served.store(pace.pointee.entered.load(ordering: .relaxed), ordering: .relaxed)
-    pace.pointee.waiters.notifyAll()
-  }
-
-  /// Nobody has to wait for ten times `time`.
+  /// Lets all go on; nobody has to wait for ten times `time`.
   private static func giveUp(after time: Int64) {
     pace.pointee.restsUntil.store(Clock.nanotime() &+ 10 * time, ordering: .sequentiallyConsistent)
-    letAllGo()
+    pace.pointee.waiters.notifyAll()
   }
 
   private static func wakeWatcher() {
@@ -133,7 +124,7 @@ struct CleanupPace: ~Copyable {
   private static func watchWaiters() {
     var now = Clock.nanotime()
     var (destroyed, since) = (Cleanup.destroyedCount, now)
-    var (windowEnd, present) = (now + longestWait, pace.pointee.entered.load(ordering: .relaxed))
+    var (windowEnd, present) = (now + longestWait, pace.pointee.waiters.ticketCount)
     while pace.pointee.waiting.load(ordering: .sequentiallyConsistent) > 0 {
       Timers.sleep(until: now + pause)
       now = Clock.nanotime()
@@ -142,8 +133,8 @@ struct CleanupPace: ~Copyable {
       if destroyed != Cleanup.destroyedCount { (destroyed, since) = (Cleanup.destroyedCount, now) }
       if Cleanup.isHeldUp && now - since >= longestPark { giveUp(after: longestPark) }
       if now < windowEnd { continue }
-      if pace.pointee.served.load(ordering: .relaxed) < present { giveUp(after: longestWait) }
-      (windowEnd, present) = (now + longestWait, pace.pointee.entered.load(ordering: .relaxed))
+      if pace.pointee.waiters.notifiedCount < present { giveUp(after: longestWait) }
+      (windowEnd, present) = (now + longestWait, pace.pointee.waiters.ticketCount)
     }
   }
 }

@@ -68,7 +68,8 @@ struct Collector: ~Copyable {
   /// How often the end of a cycle is tried with that budget.
   private static var triesWithBudget: Int { 32 }
 
-  /// What everybody who allocates does between two blocks: begins a cycle, or helps with one. The caller is in no section.
+  /// What everybody who allocates does between two blocks: begins a cycle, or helps with one, and waits for the destruction of
+  /// dead objects where that has fallen behind. The caller is in no section.
   /// `bytes`: what it is about to allocate besides what its P has on record.
   static func poll(owing bytes: Int = 0) {
     Cleanup.wake()
@@ -77,6 +78,7 @@ struct Collector: ~Copyable {
     } else if Pacer.wantsCycle && !start(.size) {
       waitForBeginning()
     }
+    CleanupPace.poll()
   }
 
   /// Somebody else is about to begin a cycle, or has stopped the world. While the heap is larger than it should be, nobody

@@ -10,7 +10,6 @@ public enum HeapAllocator {
     if let address = takeFromNextRun(key, on: m) { return (m, address) }
     releaseM(m)
     Collector.poll()
-    CleanupPace.poll()
     var shortage = HeapShortage(of: 1)
     while true {
       let m = acquireM()
@@ -26,7 +25,6 @@ public enum HeapAllocator {
     let count = (bytes + HeapGeometry.blockSize - 1) / HeapGeometry.blockSize
     if bytes < 0 || count > heap.pointee.arena.blockLimit { outOfMemory(bytes: bytes) }
     Collector.poll(owing: bytes)
-    CleanupPace.poll()
     var shortage = HeapShortage(of: count)
     while true {
       let m = acquireM()

@@ -24,6 +24,15 @@ enum IdleLists {
     return p
   }
 
+  /// Calls `body` with each P on the list; as long as it is there nobody else touches it.
+  static func eachP(_ body: (PRef) -> Void) {
+    var next = sched.pointee.idleP
+    while let p = next {
+      body(p)
+      next = p.pointee.link
+    }
+  }
+
   /// A P that nobody has: an idle one, or one that waits for a thread to be created, which is not needed then.
   static func takeFreeP() -> PRef? {
     if let p = takeP() { return p }

@@ -81,7 +81,9 @@ public struct NotifyList: ~Copyable, @unchecked Sendable {
   }
 
   /// True when every ticket is notified.
-  private var isIdle: Bool {
-    tickets.load(ordering: .sequentiallyConsistent) == notified.load(ordering: .sequentiallyConsistent)
-  }
+  private var isIdle: Bool { ticketCount == notifiedCount }
+
+  /// How many tickets were taken, and how many of them notified, those first that were taken first.
+  var ticketCount: Int { tickets.load(ordering: .sequentiallyConsistent) }
+  var notifiedCount: Int { notified.load(ordering: .sequentiallyConsistent) }
 }

@@ -62,7 +62,7 @@ public struct StackPools: ~Copyable {
     let p = m.pointee.p.unsafelyUnwrapped
     if stack.order == p.pointee.stacks.order {
       p.pointee.stacks.push(stack)
-      if p.pointee.stacks.isFull { drain(&p.pointee.stacks, keeping: StackCache.capacity / 2, on: m) }
+      if p.pointee.stacks.isFull { put(&p.pointee.stacks, keeping: StackCache.capacity / 2, .warm, on: m) }
     } else {
       // Another size than the default is rare and often large: nothing of it is kept.
       _ = apus_madvise(
@@ -75,7 +75,7 @@ public struct StackPools: ~Copyable {
 
   /// Takes back everything of a P that is dissolved.
   static func takeBack(_ cache: inout StackCache) {
-    drain(&cache, keeping: 0, on: currentM())
+    put(&cache, .warm, on: currentM())
   }
 
   /// Has all stacks kept elsewhere when it is time to, those of reservations to come too: `mark` is called under the lock
@@ -121,9 +121,12 @@ public struct StackPools: ~Copyable {
     }
   }
 
-  private static func drain(_ cache: inout StackCache, keeping: Int, on m: MRef) {
+  /// Puts the stacks of `cache` into the pools, until so many are left.
+  private static func put(
+    _ cache: inout StackCache, keeping: Int = 0, _ warmth: StackWarmth, on m: MRef
+  ) {
     pools.pointee.lock.lock(m)
-    while cache.count > keeping, let stack = cache.pop() { pools.pointee.put(stack, .warm) }
+    while cache.count > keeping, let stack = cache.pop() { pools.pointee.put(stack, warmth) }
     pools.pointee.lock.unlock(m)
   }
 
@@ -161,10 +164,14 @@ public struct StackPools: ~Copyable {
     release(warmth, atMost: min(limit, pools.pointee.free(warmth).pointee.unneeded), by: &batch, on: m)
   }
 
-  private static func release(_ warmth: StackWarmth, all count: Int, by batch: inout StackCache, on m: MRef) {
+  /// The same, of `count`, or as many as there are. A piece is a system call.
+  private static func release(
+    _ warmth: StackWarmth, all count: Int, inPiecesOf piece: Int = StackCache.capacity, by batch: inout StackCache,
+    on m: MRef
+  ) {
     var left = count
     while left > 0 {
-      let released = release(warmth, atMost: left, by: &batch, on: m)
+      let released = release(warmth, atMost: min(left, piece), by: &batch, on: m)
       left = released == 0 ? 0 : left - released
     }
   }
@@ -174,14 +181,11 @@ public struct StackPools: ~Copyable {
   static func releaseIdle(by batch: inout StackCache, on m: MRef) -> Bool {
     var (count, areLeft) = (0, false)
     sched.pointee.lock.lock(m)
-    var next = sched.pointee.idleP
-    while let p = next {
-      // As long as it is on the list nobody else touches its cache.
-      next = p.pointee.link
-      if p.pointee.stacks.isEmpty { continue }
+    IdleLists.eachP { p in
+      if p.pointee.stacks.isEmpty { return }
       if p.pointee.stacksTick == p.pointee.schedTick {
         count += p.pointee.stacks.count
-        drain(&p.pointee.stacks, keeping: 0, on: m)
+        put(&p.pointee.stacks, .warm, on: m)
       } else {
         p.pointee.stacksTick = p.pointee.schedTick
         areLeft = true
@@ -193,46 +197,23 @@ public struct StackPools: ~Copyable {
     return areLeft
   }
 
-  /// Takes the memory of all stacks but those in the caches of Ps that run. For a goroutine.
+  /// Takes the memory of all stacks but those in the caches of other Ps that run. For a goroutine.
   static func releaseAll() {
-    drainIdle()
+    let m = acquireM()
+    sched.pointee.lock.lock(m)
+    IdleLists.eachP { put(&$0.pointee.stacks, .warm, on: m) }
+    sched.pointee.lock.unlock(m)
+    if let p = m.pointee.p { put(&p.pointee.stacks, .warm, on: m) }
+    releaseM(m)
+    // If the goroutine is stopped from here on, what it has in hand is missing for so long.
     withUnsafeTemporaryAllocation(of: UInt.self, capacity: StackCache.capacity) { room in
       let order = sched.pointee.stackPools.defaultOrder
       var batch = StackCache(order: order, in: room.baseAddress.unsafelyUnwrapped)
-      // Not more than there are now: others may add some all the time.
-      func releaseAll(_ warmth: StackWarmth, inPiecesOf piece: Int) {
-        var left = pools.pointee.free(warmth).pointee.count
-        while left > 0 {
-          let m = acquireM()
-          let released = release(warmth, atMost: min(left, piece), by: &batch, on: m)
-          releaseM(m)
-          left = released == 0 ? 0 : left - released
-        }
-      }
-      // Two megabytes in a section.
-      releaseAll(.warm, inPiecesOf: max(1, (2 << 20) >> Int(order)))
-      releaseAll(.cool, inPiecesOf: StackCache.capacity)
+      // As many as there are now: others may add some all the time. Whoever stops the world waits for two megabytes.
+      let (warm, piece) = (pools.pointee.warm.pointee.count, max(1, (2 << 20) >> Int(order)))
+      release(.warm, all: warm, inPiecesOf: piece, by: &batch, on: m)
+      release(.cool, all: pools.pointee.cool.pointee.count, by: &batch, on: m)
     }
-  }
-
-  /// Puts what lies in the caches of idle Ps and in the current one's into the pools.
-  private static func drainIdle() {
-    let m = acquireM()
-    sched.pointee.lock.lock(m)
-    var next = sched.pointee.idleP
-    while let p = next {
-      drain(&p.pointee.stacks, keeping: 0, on: m)
-      next = p.pointee.link
-    }
-    sched.pointee.lock.unlock(m)
-    if let p = m.pointee.p { drain(&p.pointee.stacks, keeping: 0, on: m) }
-    releaseM(m)
-  }
-
-  private static func put(_ batch: inout StackCache, _ warmth: StackWarmth, on m: MRef) {
-    pools.pointee.lock.lock(m)
-    while let stack = batch.pop() { pools.pointee.put(stack, warmth) }
-    pools.pointee.lock.unlock(m)
   }
 
   /// A free stack; nil when there is none.
