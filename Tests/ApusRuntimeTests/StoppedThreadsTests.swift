@@ -92,6 +92,38 @@ import Testing
     }
   }
 
+  /// Beside many threads who would cost one more runs for longer, but no longer than a test or the user has asked for.
+  @Test func slicesAreLongerBesideMoreThreads() {
+    #expect(Slices.prolonged(1_000_000, preempted: 0) == 1_000_000)
+    #expect(Slices.prolonged(1_000_000, preempted: 1023) == 1_000_000)
+    #expect(Slices.prolonged(1_000_000, preempted: 1024) == 2_000_000)
+    #expect(Slices.prolonged(1_000_000, preempted: 5632) == 1_024_000_000)
+    #expect(Slices.prolonged(10_000_000, preempted: 5632) == 1_280_000_000)
+    #expect(Slices.prolonged(1_000_000, preempted: .max) == 1_280_000_000)
+    #expect(Slices.prolonged(3_600_000_000_000, preempted: .max) == 3_600_000_000_000)
+  }
+
+  private func numbersFound(in table: borrowing ScannedThreads, of goroutines: [GRef]) -> [Int] {
+    var numbers: [Int] = []
+    for g in goroutines where table.contains(g) { numbers.append(g.number) }
+    return numbers
+  }
+
+  @Test func aThreadIsFoundByItsGoroutine() {
+    let (threads, goroutines) = (threads(600), FakeRecords.goroutines(1200))
+    for (m, g) in zip(threads, goroutines) {
+      m.pointee.head.current = UnsafeMutableRawPointer(g).assumingMemoryBound(to: apus_g_head.self)
+    }
+    var table = ScannedThreads()
+    #expect(numbersFound(in: table, of: goroutines).isEmpty)
+    for m in threads { table.insert(m) }
+    #expect(numbersFound(in: table, of: goroutines) == Array(0..<600))
+    // Made anew from the last two, whose links are those of before.
+    table.removeAll()
+    for m in threads.suffix(2) { table.insert(m) }
+    #expect(numbersFound(in: table, of: goroutines) == [598, 599])
+  }
+
   /// The more threads there are, the more rarely a goroutine begins that may cost one more; but it does begin.
   @Test func whatHasNotBegunWaitsForLongerBesideMoreThreads() {
     let many = StoppedThreads.many

@@ -87,16 +87,47 @@ extension Programs {
       #expect((numbers.last ?? 0) > 3, "\(result)")
     }
 
-    /// What a scenario that makes garbage prints.
-    private func garbage(
+    /// The two numbers that a scenario prints.
+    private func twoNumbers(
       _ arguments: [String], processors: Int, _ changes: [String: String] = [:]
-    ) throws -> (mostLiving: Int, mostWaiting: Int) {
+    ) throws -> (Int, Int) {
       let environment = ["GOMAXPROCS": "\(processors)"].merging(changes) { $1 }
       let result = try heap(arguments, environment, timeout: .seconds(60))
       #expect(result.status == 0, "\(result)")
       let numbers = result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
       try #require(numbers.count == 2, "\(result)")
       return (numbers[0], numbers[1])
+    }
+
+    private func garbage(
+      _ arguments: [String], processors: Int, _ changes: [String: String] = [:]
+    ) throws -> (mostLiving: Int, mostWaiting: Int) {
+      try twoNumbers(arguments, processors: processors, changes)
+    }
+
+    /// Where the heap is beyond its goal and others have the rest of the marking, who allocates waits with his thread. Of
+    /// 1,000 that allocate at once half did. (Where there are more Ps than CPUs, whoever ends the cycle has none for
+    /// long, and many come to wait.)
+    @Test(arguments: [1, 2])
+    func fewWaitForTheEndOfACollection(processors: Int) throws {
+      #if DEBUG
+        // It takes twenty times as long, and most would be stopped since they compute.
+        let lists = "20"
+      #else
+        let lists = "100"
+      #endif
+      let (collections, threads) = try twoNumbers(["crowd", "1000", lists], processors: processors)
+      #expect(collections > 3)
+      #expect(threads < 250)
+    }
+
+    /// There is much to mark, in one list, while more than 32 wait for the end of the cycle: somebody always ends it.
+    @Test(arguments: [1, 2, 8])
+    func aCrowdBesideALongListGoesOn(processors: Int) throws {
+      let (fewest, collections) = try twoNumbers(
+        ["crowd-beside-much", "60"], processors: processors, ["GOGC": "10"])
+      #expect(fewest >= 5)
+      #expect(collections > 3)
     }
 
     /// Two million objects of 128 bytes, whose goal is 8 MB: so many may wait for destruction, and as many be garbage that is
@@ -108,11 +139,19 @@ extension Programs {
       #expect((10_000..<500_000).contains(most))
     }
 
-    /// Who waits keeps its thread: of 300 that would have to not more than 64 do.
+    /// Eighty make it: most of them wait at once.
     @Test(arguments: [1, 2, 8])
-    func fewWaitForDestruction(processors: Int) throws {
-      let most = try garbage(["garbage-crowd", "3000000"], processors: processors).mostWaiting
-      #expect(most <= 64)
+    func aCrowdWaitsForDestruction(processors: Int) throws {
+      let (living, waiting) = try garbage(["garbage-crowd", "2000000", "80"], processors: processors)
+      #expect((10_000..<500_000).contains(living))
+      #expect((65...80).contains(waiting))
+    }
+
+    /// Who waits keeps its thread: of 2,000 that would have to not more than 512 do.
+    @Test(arguments: [1, 2, 8])
+    func notTooManyWaitForDestruction(processors: Int) throws {
+      let waiting = try garbage(["garbage-crowd", "4000000", "2000"], processors: processors).mostWaiting
+      #expect(waiting <= 512)
     }
 
     /// Nobody waits long for a `deinit` that parks or keeps its thread for so many microseconds, when there are 160,000 of

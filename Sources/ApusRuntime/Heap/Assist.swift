@@ -38,10 +38,30 @@ enum Assist {
     }
     heap.pointee.pacer.assistTime.wrappingAdd(max(Clock.threadTime() - start - waited, 0), ordering: .relaxed)
     if !hasMore && MarkWork.isDone && !Collector.isLeftToWorkers { _ = Collector.finish(waits: false) }
+    let cycle = collector.pointee.cycle.load(ordering: .acquiring)
+    if work > 0 && heap.pointee.pacer.isBeyondGoal && Collector.manyWaitInPlace { pushOn(cycle, &work) }
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
-    if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace() }
+    if work > 0 && heap.pointee.pacer.isBeyondGoal { Collector.waitInPlace(for: cycle) }
     if Trace.isOn { Trace.endAssist() }
+  }
+
+  /// Tries to have cycle number `cycle` end, for a millisecond at the most, by one who would have to wait for that with his
+  /// thread as many others do. What keeps it from ending is mostly that a thread in the middle of it has no CPU. What is
+  /// marked is taken from `work`. The caller wakes a worker afterwards if all sleep: one may have looked for work in vain while
+  /// this had it in a section, and relied on it.
+  private static func pushOn(_ cycle: UInt32, _ work: inout Int) {
+    let end = Clock.nanotime() + 1_000_000
+    var hasMore = true
+    while Collector.isMarking(in: cycle) && Clock.nanotime() < end {
+      let start = Clock.threadTime()
+      let done = mark(sectionBytes, leavesRest: true, &hasMore)
+      heap.pointee.pacer.assistTime.wrappingAdd(Clock.threadTime() - start, ordering: .relaxed)
+      work -= done
+      if done > 0 { continue }
+      if MarkWork.isDone && Collector.finish(waits: false) { return }
+      Thread.yield()
+    }
   }
 
   /// Whether those who mark at the moment leave something to others within 50 microseconds. They do as soon as they have a

@@ -11,7 +11,7 @@ import Synchronization
 /// Nobody waits for much longer than a tenth of a second: a `deinit` may take as long as it likes, or wait for something
 /// that the one who allocates holds. A goroutine of the runtime watches, and lets all go on where it is parked in a `deinit`,
 /// or is so slow that not all were served in that time; then nobody waits for ten times as long. So a program whose
-/// objects are destroyed that slowly still grows.
+/// objects are destroyed that slowly still grows, and one that has more than `mostWaiting` goroutines who make them.
 struct CleanupPace: ~Copyable {
   /// Bytes of the objects that wait. Raised by sweepers, lowered by the goroutine, under `Cleanup.lock`.
   let pendingBytes = Atomic<Int>(0)
@@ -34,7 +34,7 @@ struct CleanupPace: ~Copyable {
   /// Bytes to be destroyed for a block.
   private static var price: Int { 2 * HeapGeometry.blockSize }
   /// So many wait at once: each keeps its thread, since it may hold a lock that belongs to it. Others go on.
-  private static var mostWaiting: Int { 64 }
+  private static var mostWaiting: Int { 512 }
   /// In nanoseconds: from one look of the watcher's to the next, for how long a parked `deinit` is waited for, and how long
   /// anybody waits.
   private static var pause: Int64 { 1_000_000 }

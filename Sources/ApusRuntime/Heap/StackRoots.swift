@@ -17,10 +17,12 @@ enum StackRoots {
   /// Scans the stacks of the threads that are in a goroutine with references; the bytes that were looked at.
   static func scanThreads(with marker: inout Marker, stopper: MRef) -> Int {
     var bytes = 0
+    heap.pointee.collector.scannedThreads.removeAll()
     var threads = ThreadRecords()
     while let m = threads.next() {
       let g = m.currentG
       if !g.pointee.isInHeapScope { continue }
+      heap.pointee.collector.scannedThreads.insert(m)
       bytes += m == stopper ? scan(from: g.pointee.head.sp, of: g, with: &marker) : scanStopped(m, g, with: &marker)
     }
     return bytes
@@ -91,7 +93,8 @@ enum StackRoots {
   }
 
   /// Scans the stacks of goroutines that are on no thread, are in a scope, and may have changed since they were scanned last,
-  /// until all are done or the clock shows `deadline`; false when it did. Adds the bytes that were looked at to `bytes`.
+  /// until all are done or the clock shows `deadline`; false when it did. Adds the bytes that were looked at to `bytes`. Behind
+  /// `scanThreads`, in the same pause.
   static func scanParked(with marker: inout Marker, until deadline: Int64, bytes: inout Int) -> Bool {
     var sinceClock = 0
     let stamp = G.scanStamp(cycle: heap.pointee.collector.cycle.load(ordering: .relaxed))
@@ -104,7 +107,7 @@ enum StackRoots {
         return true
       }
       let status = g.pointee.status
-      if status != .waiting && StoppedThreads.threadRunning(g) != nil { return true }
+      if status != .waiting && heap.pointee.collector.scannedThreads.contains(g) { return true }
       if sinceClock > 16 << 10 {
         sinceClock = 0
         if Clock.nanotime() > deadline { return false }

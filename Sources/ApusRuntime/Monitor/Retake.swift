@@ -119,13 +119,16 @@ enum Retake {
     return true
   }
 
+  /// How long the slice is that the P is in, for the sake of those who wait.
   private static func limit(_ p: PRef, isUrgent: Bool) -> Int64 {
-    if !isUrgent { return sched.pointee.slices.rotation.load(ordering: .relaxed) }
-    let isHog =
-      p.pointee.sliceTick.load(ordering: .relaxed) == p.pointee.watch.tick
-      && p.pointee.sliceIsHogs.load(ordering: .relaxed)
-    if isHog { return sched.pointee.slices.hog.load(ordering: .relaxed) }
-    return sched.pointee.slices.fresh.load(ordering: .relaxed)
+    let rotation = sched.pointee.slices.rotation.load(ordering: .relaxed)
+    let fresh = isUrgent ? sched.pointee.slices.fresh.load(ordering: .relaxed) : rotation
+    let wasStopped = p.pointee.sliceTick.load(ordering: .relaxed) == p.pointee.watch.tick
+    if !wasStopped { return Slices.prolonged(fresh, preempted: sched.pointee.preempted.count.load(ordering: .relaxed)) }
+    if isUrgent && p.pointee.sliceIsHogs.load(ordering: .relaxed) {
+      return sched.pointee.slices.hog.load(ordering: .relaxed)
+    }
+    return fresh
   }
 
   /// When a P inside a region that was said to block is to be taken: at the second visit that finds it in the same region

@@ -84,6 +84,8 @@ public struct M: ~Copyable {
   var turnEnd: Int64 = 0
   /// On the idle list; under `Sched.lock`.
   var isListedIdle = false
+  /// The next in its bucket of `ScannedThreads`. Whoever has stopped the world writes it.
+  var scanLink: MRef?
   /// The free list of `ThreadRecord`.
   var freeLink: MRef?
 

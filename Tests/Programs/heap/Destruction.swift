@@ -9,6 +9,8 @@ private final class Counted: Sendable {
   static let living = Atomic<Int>(0)
   static let most = Atomic<Int>(0)
   static let ended = Atomic<Int>(0)
+  /// The fewest lists that one of the mutators has made.
+  static let fewest = Atomic<Int>(.max)
   /// For how long a `deinit` keeps its thread, and for how long it parks, in microseconds.
   static let stall = Atomic<Int>(0)
   static let sleep = Atomic<Int>(0)
@@ -32,7 +34,9 @@ private struct CountedHolder {
 func runDestruction(_ scenario: String, _ size: Int) -> Bool {
   switch scenario {
   case "garbage": makeGarbage(size, by: 8)
-  case "garbage-crowd": makeGarbage(size, by: 300)
+  case "garbage-crowd": makeGarbage(size, by: Int(CommandLine.arguments[3]) ?? 0)
+  case "crowd": allocateInCrowd(size, lists: Int(CommandLine.arguments[3]) ?? 0)
+  case "crowd-beside-much": allocateBesideMuch(size)
   case "garbage-parks":
     Counted.sleep.store(Int(CommandLine.arguments[3]) ?? 0, ordering: .relaxed)
     makeGarbage(size, by: 8)
@@ -42,6 +46,71 @@ func runDestruction(_ scenario: String, _ size: Int) -> Bool {
   default: return false
   }
   return true
+}
+
+/// So many goroutines that all are ready at once make lists of 100 objects that nobody keeps; prints how many collections
+/// there were, and the most threads that were neither idle nor of goroutines that had run for too long.
+private func allocateInCrowd(_ count: Int, lists: Int) {
+  let gate = Channel<Int>()
+  let ended = WaitGroup()
+  for _ in 0..<count {
+    ended.add()
+    go { heap in
+      _ = gate.receive()
+      for _ in 0..<lists {
+        var list = heap.new(ListNode())
+        for _ in 0..<100 {
+          let next = heap.new(ListNode())
+          next.next = list
+          list = next
+        }
+      }
+      let statistics = Runtime.schedulerStatistics
+      Counted.most.max(
+        statistics.threads - statistics.idleThreads - statistics.preemptedThreads, ordering: .relaxed)
+      ended.done()
+    }
+  }
+  Goroutine.sleep(for: .milliseconds(50))
+  gate.close()
+  ended.wait()
+  print(ManagedHeap.statistics.collections, Counted.most.load(ordering: .relaxed))
+}
+
+private struct ListNode {
+  var next = Link<ListNode>()
+  var payload = (1, 2, 3, 4)
+}
+
+/// So many goroutines make lists that nobody keeps for two seconds or more, beside a list of two million objects that lives;
+/// prints how many lists each of them has made at the least, and how many collections there were.
+private func allocateBesideMuch(_ count: Int) {
+  let ended = WaitGroup()
+  withHeap { heap in
+    let first = heap.new(ListNode())
+    for _ in 0..<2_000_000 {
+      let next = heap.new(ListNode())
+      next.next = first.next
+      first.next = next
+    }
+    let root = Root(first)
+    let end = ContinuousClock.now + .seconds(2)
+    for _ in 0..<count {
+      ended.go {
+        var lists = 0
+        withHeap { heap in
+          while lists < 5 || ContinuousClock.now < end {
+            for _ in 0..<1000 { _ = heap.new(ListNode()) }
+            lists += 1
+          }
+        }
+        Counted.fewest.min(lists, ordering: .relaxed)
+      }
+    }
+    ended.wait()
+    withExtendedLifetime(root) {}
+  }
+  print(Counted.fewest.load(ordering: .relaxed), ManagedHeap.statistics.collections)
 }
 
 /// The mutators make so many objects of 128 bytes that nobody keeps; prints the most that lived at once, and how

@@ -123,6 +123,25 @@ func manyHogs(_ count: Int) {
   print(tally.count.load(ordering: .relaxed), tally.largest.load(ordering: .relaxed), ticks, share)
 }
 
+/// `count` goroutines of 4 ms each that all wait before they compute, and then are ready at once: `ENDED THREADS`.
+func manyBegunHogs(_ count: Int) {
+  let tally = Tally()
+  let gate = Channel<Int>()
+  let hogs = WaitGroup()
+  for _ in 0..<count {
+    hogs.go {
+      _ = gate.receive()
+      compute(nanoseconds: 4_000_000)
+      tally.largest.max(Runtime.schedulerStatistics.threads, ordering: .relaxed)
+      tally.add()
+    }
+  }
+  Goroutine.sleep(for: .milliseconds(50))
+  gate.close()
+  hogs.wait()
+  print(tally.count.load(ordering: .relaxed), tally.largest.load(ordering: .relaxed))
+}
+
 /// A goroutine sleeps and then computes for long, another one sleeps for longer than the first: the thread that waited for
 /// the clock is busy then. Prints how late the second one was, in hundredths of the time for which the first computed.
 func sleepBesideWaker() {
