@@ -78,14 +78,13 @@ extension Programs {
 
     /// Each that is stopped costs a thread, and none of them can be kept from beginning. With slices of a millisecond nearly
     /// all of them were stopped. (Four Ps to a CPU make each goroutine take four times as long.)
-    @Test(arguments: [1, 2])
-    func notAllHogsThatWaitedFirstAreStopped(processors: Int) throws {
-      let result = try monitor(["begun-hogs", "4000"], processors: processors, timeout: .seconds(240))
+    @Test func notAllHogsThatWaitedFirstAreStopped() throws {
+      let result = try monitor(["begun-hogs", "6000"], processors: 2, timeout: .seconds(240))
       #expect(result.status == 0, "\(result)")
       let numbers = numbers(result)
       try #require(numbers.count == 2, "\(result)")
-      #expect(numbers[0] == 4000, "\(result)")
-      #expect((3...2500).contains(numbers[1]), "threads: \(result)")
+      #expect(numbers[0] == 6000, "\(result)")
+      #expect(numbers[1] < 3500, "threads: \(result)")
     }
 
     @Test(arguments: [1, 2, 8])

@@ -19,6 +19,8 @@ enum Assist {
     p.pointee.heap.debt = 0
     releaseM(m)
     let collector = Collector.collector
+    // The debt is this cycle's: it may end below, and the next one begin.
+    let cycle = collector.pointee.cycle.load(ordering: .acquiring)
     heap.pointee.pacer.revise()
     if collector.pointee.assistsAreOff.load(ordering: .relaxed) { return }
     if heap.pointee.pacer.isLimited.load(ordering: .relaxed) { return }
@@ -38,7 +40,6 @@ enum Assist {
     }
     heap.pointee.pacer.assistTime.wrappingAdd(max(Clock.threadTime() - start - waited, 0), ordering: .relaxed)
     if !hasMore && MarkWork.isDone && !Collector.isLeftToWorkers { _ = Collector.finish(waits: false) }
-    let cycle = collector.pointee.cycle.load(ordering: .acquiring)
     if work > 0 && heap.pointee.pacer.isBeyondGoal && Collector.manyWaitInPlace { pushOn(cycle, &work) }
     MarkWorkers.wakeIfAllSleep()
     // Others have the rest of the work, and perhaps no processor at the moment. The heap must not run away meanwhile.
@@ -53,12 +54,14 @@ enum Assist {
   private static func pushOn(_ cycle: UInt32, _ work: inout Int) {
     let end = Clock.nanotime() + 1_000_000
     var hasMore = true
-    while Collector.isMarking(in: cycle) && Clock.nanotime() < end {
-      let start = Clock.threadTime()
-      let done = mark(sectionBytes, leavesRest: true, &hasMore)
-      heap.pointee.pacer.assistTime.wrappingAdd(Clock.threadTime() - start, ordering: .relaxed)
-      work -= done
-      if done > 0 { continue }
+    while work > 0 && Collector.isMarking(in: cycle) && Clock.nanotime() < end {
+      // Not without need: those who do this at once would look like markers to each other.
+      if hasMore || MarkWork.hasWork {
+        let start = Clock.threadTime()
+        work -= mark(sectionBytes, leavesRest: true, &hasMore)
+        heap.pointee.pacer.assistTime.wrappingAdd(Clock.threadTime() - start, ordering: .relaxed)
+        continue
+      }
       if MarkWork.isDone && Collector.finish(waits: false) { return }
       Thread.yield()
     }

@@ -11,7 +11,7 @@ import Synchronization
 /// Nobody waits for much longer than a tenth of a second: a `deinit` may take as long as it likes, or wait for something
 /// that the one who allocates holds. A goroutine of the runtime watches, and lets all go on where it is parked in a `deinit`,
 /// or is so slow that not all were served in that time; then nobody waits for ten times as long. So a program whose
-/// objects are destroyed that slowly still grows, and one that has more than `mostWaiting` goroutines who make them.
+/// objects are destroyed that slowly still grows. So does one in which more than `mostWaiting` goroutines make them.
 struct CleanupPace: ~Copyable {
   /// Bytes of the objects that wait. Raised by sweepers, lowered by the goroutine, under `Cleanup.lock`.
   let pendingBytes = Atomic<Int>(0)

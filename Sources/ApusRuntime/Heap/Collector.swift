@@ -66,7 +66,8 @@ struct Collector: ~Copyable {
     withUnsafePointer(to: collector.pointee.rootSlabs) { $0 }
   }
 
-  /// How long the world stands still for stacks and for marking, in nanoseconds, before it is let go on.
+  /// How long the world stands still for parked stacks and for marking, in nanoseconds, before it is let go on. What the
+  /// stacks of threads take counts when a cycle begins, and not when it is to end.
   static var pauseBudget: Int64 { 150_000 }
   /// How often the end of a cycle is tried with that budget.
   private static var triesWithBudget: Int { 32 }
@@ -221,8 +222,8 @@ struct Collector: ~Copyable {
   }
 
   /// So many keep their threads that whoever comes to wait in place tries for a while to end the cycle (`Assist.pushOn`), also
-  /// where that is left to the workers: it is shorter pauses against a thread for each goroutine that runs meanwhile. (Of
-  /// 2,000 that allocated 1,800 waited, and took ten times as much of the processors' time.)
+  /// where that is left to the workers. That gives up shorter pauses to save a thread for each goroutine that runs meanwhile.
+  /// (Of 2,000 that allocated 1,800 waited, and took ten times as much of the processors' time.)
   static var manyWaitInPlace: Bool { collector.pointee.waitingInPlace.load(ordering: .relaxed) >= 32 }
 
   /// Cycle number `cycle` is on.
@@ -251,7 +252,8 @@ struct Collector: ~Copyable {
   /// left and every stack is as it was scanned. The world stands still.
   private static func attempt(with marker: inout Marker, isLast: Bool, on m: MRef) -> Bool {
     var bytes = StackRoots.scanThreads(with: &marker, stopper: m)
-    // From here on: beside a thousand threads there would be time for nothing else.
+    // The budget begins here: the threads' stacks have to be scanned anyway, and beside a thousand of them there would be
+    // time for nothing else.
     let deadline = isLast ? Int64.max : Clock.nanotime() + pauseBudget
     let scanned =
       StackNotes.mark(with: &marker, until: deadline)

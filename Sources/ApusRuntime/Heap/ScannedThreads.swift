@@ -1,16 +1,15 @@
-/// Which goroutines are on a thread, while the world stands still: a hash table of the threads that `StackRoots` has
-/// scanned, chained by `M.scanLink`. Of those that are not parked it has to be asked of each whether its stack was scanned
-/// with its thread; ten thousand may be ready, and a thousand threads stopped.
+/// Which goroutines in a heap scope are on a thread, while the world stands still: a hash table of the threads that
+/// `StackRoots` has scanned, chained by `M.scanLink`. Of those that are not parked it has to be asked of each whether its stack
+/// was scanned with its thread; ten thousand may be ready, and a thousand threads stopped.
 ///
-/// Whoever stops the world makes it anew each time, and nobody else reads it.
+/// Made anew in each pause of the collector's, by whoever has stopped the world; nobody else reads it.
 struct ScannedThreads: ~Copyable {
-  private static var count: Int { 256 }
   private var buckets = InlineArray<256, MRef?>(repeating: nil)
 
   init() {}
 
   mutating func removeAll() {
-    for index in 0..<Self.count { buckets[index] = nil }
+    for index in 0..<buckets.count { buckets[index] = nil }
   }
 
   mutating func insert(_ m: MRef) {
@@ -29,6 +28,7 @@ struct ScannedThreads: ~Copyable {
   }
 
   private static func bucket(of g: GRef) -> Int {
-    Int(truncatingIfNeeded: (UInt(bitPattern: g) &* 0x9e37_79b9_7f4a_7c15) >> 56) & (count - 1)
+    // The highest 8 bits, for 256 buckets.
+    Int((UInt(bitPattern: g) &* 0x9e37_79b9_7f4a_7c15) >> 56)
   }
 }

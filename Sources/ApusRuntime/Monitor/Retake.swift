@@ -123,8 +123,10 @@ enum Retake {
   private static func limit(_ p: PRef, isUrgent: Bool) -> Int64 {
     let rotation = sched.pointee.slices.rotation.load(ordering: .relaxed)
     let fresh = isUrgent ? sched.pointee.slices.fresh.load(ordering: .relaxed) : rotation
-    let wasStopped = p.pointee.sliceTick.load(ordering: .relaxed) == p.pointee.watch.tick
-    if !wasStopped { return Slices.prolonged(fresh, preempted: sched.pointee.preempted.count.load(ordering: .relaxed)) }
+    let hasOwnThread = p.pointee.sliceTick.load(ordering: .relaxed) == p.pointee.watch.tick
+    if !hasOwnThread {
+      return Slices.prolonged(fresh, preempted: sched.pointee.preempted.count.load(ordering: .relaxed))
+    }
     if isUrgent && p.pointee.sliceIsHogs.load(ordering: .relaxed) {
       return sched.pointee.slices.hog.load(ordering: .relaxed)
     }

@@ -11,19 +11,19 @@ import Synchronization
 /// runs for `hog` at the least when it goes on, so however often somebody wakes up, stopping takes no more than about a
 /// seventh of it; a goroutine that wakes up each millisecond costs the hogs beside it 4 % of one CPU.
 ///
-/// The other price is a thread for each goroutine that was stopped, and beside 10,000 threads the process ends. So many
-/// goroutines that wake up at once and compute for two milliseconds each would be the end of it. So beside very many the
-/// slices of those whose stop would cost one more are longer (`prolonged`), and those that do not compute for seconds end in
-/// their first. Others wait for longer then: it would be better to have them pass, but who has begun may hold anything.
+/// The other price is a thread for each goroutine that was stopped, and with 10,000 threads a process ends: as many
+/// goroutines that wake up at once and compute for two milliseconds each would get there. So beside a thousand such threads
+/// the slices of goroutines whose stop would cost one more are longer (`prolonged`), and those that do not compute for
+/// seconds end within their first. Whoever is ready waits behind them for longer, too.
 public struct Slices: ~Copyable {
   // Nanoseconds. Tests and stresses change them.
   let fresh = Atomic<Int64>(1_000_000)
   let hog = Atomic<Int64>(250_000)
   let rotation = Atomic<Int64>(10_000_000)
 
-  /// `slice`, for a goroutine that has not been stopped, beside `count` threads of such that were: as it is up to a thousand
-  /// of them, then twice as long for every 512 threads more, up to 1.28 seconds beside 6,000. From there on two Ps make a
-  /// hundred threads a minute at the most.
+  /// `slice`, for a goroutine that has not been stopped, beside `count` threads of goroutines that were: as it is up to a
+  /// thousand of them, then twice as long for every 512 threads more, up to 1.28 seconds beside 6,000. From there on a P makes
+  /// fifty threads a minute at the most.
   package static func prolonged(_ slice: Int64, preempted count: Int) -> Int64 {
     let doublings = min(max(count / 512 - 1, 0), 11)
     return max(slice, min(slice << Int64(doublings), 1_280_000_000))
