@@ -92,7 +92,7 @@ import Testing
     }
   }
 
-  /// Beside many threads who would cost one more runs for longer, but no longer than a test or the user has asked for.
+  /// Beside many threads who would cost one more runs for longer. A slice that is longer anyway stays as it is.
   @Test func slicesAreLongerBesideMoreThreads() {
     #expect(Slices.prolonged(1_000_000, preempted: 0) == 1_000_000)
     #expect(Slices.prolonged(1_000_000, preempted: 1023) == 1_000_000)

@@ -18,6 +18,17 @@ extension Programs {
       result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
     }
 
+    /// The numbers that a scenario prints, which are so many.
+    private func numbers(
+      _ count: Int, of arguments: [String], processors: Int, timeout: Duration = .seconds(60)
+    ) throws -> [Int] {
+      let result = try monitor(arguments, processors: processors, timeout: timeout)
+      #expect(result.status == 0, "\(result)")
+      let numbers = numbers(result)
+      try #require(numbers.count == count, "\(result)")
+      return numbers
+    }
+
     @Test(arguments: ["leaf", "array", "division"])
     func mainGoesOnBesideAGoroutineThatComputes(example: String) throws {
       let result = try run(product("busy"), [example], timeout: .seconds(30))
@@ -64,27 +75,21 @@ extension Programs {
     }
 
     @Test func aThousandHogsNeedFewThreads() throws {
-      let result = try monitor(["many-hogs", "1000"], processors: 2, timeout: .seconds(240))
-      #expect(result.status == 0, "\(result)")
-      let numbers = numbers(result)
-      try #require(numbers.count == 4, "\(result)")
-      #expect(numbers[0] == 1000, "\(result)")
-      #expect((5...80).contains(numbers[1]), "threads: \(result)")
+      let numbers = try numbers(4, of: ["many-hogs", "1000"], processors: 2, timeout: .seconds(240))
+      #expect(numbers[0] == 1000, "\(numbers)")
+      #expect((5...80).contains(numbers[1]), "threads: \(numbers)")
       // Two seconds at least for all of them.
-      #expect(numbers[2] > 200, "ticks: \(result)")
+      #expect(numbers[2] > 200, "ticks: \(numbers)")
       // It may be stopped once, and wait for its turn among those that compute, but not until all of them have ended.
-      #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(result)")
+      #expect(numbers[3] < 40, "late by so many hundredths of the whole time: \(numbers)")
     }
 
     /// Each that is stopped costs a thread, and none of them can be kept from beginning. With slices of a millisecond nearly
     /// all of them were stopped. (Four Ps to a CPU make each goroutine take four times as long.)
     @Test func notAllHogsThatWaitedFirstAreStopped() throws {
-      let result = try monitor(["begun-hogs", "6000"], processors: 2, timeout: .seconds(240))
-      #expect(result.status == 0, "\(result)")
-      let numbers = numbers(result)
-      try #require(numbers.count == 2, "\(result)")
-      #expect(numbers[0] == 6000, "\(result)")
-      #expect(numbers[1] < 3500, "threads: \(result)")
+      let numbers = try numbers(2, of: ["begun-hogs", "6000"], processors: 2, timeout: .seconds(240))
+      #expect(numbers[0] == 6000, "\(numbers)")
+      #expect(numbers[1] < 3500, "threads: \(numbers)")
     }
 
     @Test(arguments: [1, 2, 8])
@@ -117,34 +122,25 @@ extension Programs {
     /// Where a processor is idle somebody waits for the clock, also when the thread that did has found work.
     @Test(arguments: [2, 8])
     func aSleeperWakesUpBesideTheOneThatWokeBefore(processors: Int) throws {
-      let result = try monitor(["sleeper-beside-waker"], processors: processors)
-      #expect(result.status == 0, "\(result)")
-      let numbers = numbers(result)
-      try #require(numbers.count == 1, "\(result)")
-      #expect(numbers[0] < 50, "\(result)")
+      let numbers = try numbers(1, of: ["sleeper-beside-waker"], processors: processors)
+      #expect(numbers[0] < 50, "\(numbers)")
     }
 
     /// Who is stopped for somebody that wakes up goes on first, until its turn of ten milliseconds is over.
     @Test func whoIsStoppedWithinItsTurnGoesOnFirst() throws {
-      let result = try monitor(["turns", "1000"], processors: 1)
-      #expect(result.status == 0, "\(result)")
-      let numbers = numbers(result)
-      try #require(numbers.count == 3, "\(result)")
-      #expect(numbers[1] > 2, "\(result)")
+      let numbers = try numbers(3, of: ["turns", "1000"], processors: 1)
+      #expect(numbers[1] > 2, "\(numbers)")
       // However rarely the ticker came: if they changed places at each of its ticks, it would be this often.
-      #expect(numbers[1] < numbers[2] * 2, "\(result)")
-      #expect(numbers[1] < numbers[0] / 2, "\(result)")
+      #expect(numbers[1] < numbers[2] * 2, "\(numbers)")
+      #expect(numbers[1] < numbers[0] / 2, "\(numbers)")
     }
 
     @Test(arguments: [1, 2, 8])
     func threadsOfABurstEnd(processors: Int) throws {
-      let result = try monitor(["burst", "100"], processors: processors)
-      #expect(result.status == 0, "\(result)")
-      let numbers = numbers(result)
-      try #require(numbers.count == 3, "\(result)")
-      #expect(numbers[0] > 100, "\(result)")
-      #expect(numbers[1] <= processors + 4, "\(result)")
-      #expect(numbers[2] < 10_000, "\(result)")
+      let numbers = try numbers(3, of: ["burst", "100"], processors: processors)
+      #expect(numbers[0] > 100, "\(numbers)")
+      #expect(numbers[1] <= processors + 4, "\(numbers)")
+      #expect(numbers[2] < 10_000, "\(numbers)")
     }
 
     /// Under ten in five seconds, over all threads: nothing wakes up by itself.

@@ -121,16 +121,16 @@ enum Retake {
 
   /// How long the slice is that the P is in, for the sake of those who wait.
   private static func limit(_ p: PRef, isUrgent: Bool) -> Int64 {
-    let rotation = sched.pointee.slices.rotation.load(ordering: .relaxed)
-    let fresh = isUrgent ? sched.pointee.slices.fresh.load(ordering: .relaxed) : rotation
     let hasOwnThread = p.pointee.sliceTick.load(ordering: .relaxed) == p.pointee.watch.tick
-    if !hasOwnThread {
-      return Slices.prolonged(fresh, preempted: sched.pointee.preempted.count.load(ordering: .relaxed))
-    }
-    if isUrgent && p.pointee.sliceIsHogs.load(ordering: .relaxed) {
+    if isUrgent && hasOwnThread && p.pointee.sliceIsHogs.load(ordering: .relaxed) {
       return sched.pointee.slices.hog.load(ordering: .relaxed)
     }
-    return fresh
+    let slice =
+      isUrgent
+      ? sched.pointee.slices.fresh.load(ordering: .relaxed)
+      : sched.pointee.slices.rotation.load(ordering: .relaxed)
+    if hasOwnThread { return slice }
+    return Slices.prolonged(slice, preempted: sched.pointee.preempted.count.load(ordering: .relaxed))
   }
 
   /// When a P inside a region that was said to block is to be taken: at the second visit that finds it in the same region
